@@ -1,0 +1,116 @@
+"""Events of the funding service."""
+
+from marshmallow import Schema, fields
+
+from shared.fields import Day, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.proposal_content import ProposalContent
+
+
+class PoolOpened(Schema):
+    """Councils put their money together for the financial years named."""
+
+    pool_id = Id(required=True)
+    name = Text(required=True, max_length=200)
+    starts_on = Day(required=True)
+    ends_on = Day(required=True)
+    years = fields.List(FinancialYear(), required=True)
+
+
+class MemberJoined(Schema):
+    """A council is a member of the pool from ``joins_on``."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    joins_on = Day(required=True)
+
+
+class ContributionPledged(Schema):
+    """A council owes the pool this much for a financial year."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    year = FinancialYear(required=True)
+    amount_pence = Pence(required=True, minimum=0)
+
+
+class ContributionRecorded(Schema):
+    """A council's money arrived. ``unpledged_pence`` is the part of it that went beyond what was pledged."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    amount_pence = Pence(required=True)
+    unpledged_pence = Pence(required=True, minimum=0)
+    bank_reference = Text(required=True, max_length=64)
+    received_on = Day(required=True)
+
+
+class AboutAward(Schema):
+    """What every event about an award says first."""
+
+    award_id = Id(required=True)
+    pool_id = Id(required=True)
+    proposal_id = Id(required=True)
+    proposal_reference = fields.String(required=True)
+    lead_council = Gss(required=True)
+
+
+class AwardOffered(AboutAward):
+    """Two people of the pool offer a sum, until ``expires_on``; the money is reserved."""
+
+    amount_pence = Pence(required=True)
+    expires_on = Day(required=True)
+
+
+class ProjectFunded(AboutAward):
+    """The lead council's Section 95 officer accepted: the project is born, its money committed.
+
+    Carries all that tracking needs: the content that the panel approved, its revision and hash.
+    """
+
+    project_id = Id(required=True)
+    amount_pence = Pence(required=True)
+    revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
+    content_hash = fields.String(required=True)
+    content = fields.Nested(ProposalContent, required=True)
+    funded_at = Moment(required=True)
+
+
+class AwardDeclined(AboutAward):
+    """The lead council does not take the offer; the money is free again."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+    declined_at = Moment(required=True)
+
+
+class AboutTranche(AboutAward):
+    """What every event about a tranche says first. A tranche is named by its milestone's key."""
+
+    project_id = Id(required=True)
+    tranche = Key(required=True)
+    amount_pence = Pence(required=True)
+
+
+class DrawdownApproved(AboutTranche):
+    """A second person approved the payment of a tranche."""
+
+    approved_at = Moment(required=True)
+
+
+class TranchePaid(AboutTranche):
+    """A tranche left the pool for the lead council."""
+
+    payment_reference = Text(required=True, max_length=64)
+    paid_on = Day(required=True)
+
+
+EVENTS = (
+    ("pool_opened", 1, PoolOpened),
+    ("member_joined", 1, MemberJoined),
+    ("contribution_pledged", 1, ContributionPledged),
+    ("contribution_recorded", 1, ContributionRecorded),
+    ("award_offered", 1, AwardOffered),
+    ("project_funded", 1, ProjectFunded),
+    ("award_declined", 1, AwardDeclined),
+    ("drawdown_approved", 1, DrawdownApproved),
+    ("tranche_paid", 1, TranchePaid),
+)

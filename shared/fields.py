@@ -1,0 +1,186 @@
+"""marshmallow fields and validators that RPC schemas, event schemas and proposal content have in common."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from marshmallow import Schema, ValidationError, fields, post_load, validate
+
+from shared import councils, periods
+
+#: The largest amount that any single figure may have: £10 billion, well inside 64 bits.
+MAX_PENCE = 1_000_000_000_000
+
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,6})?")
+# Characters that change how a text is shown without being seen: bidirectional overrides, zero-width characters.
+_HIDDEN = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+class Command(SimpleNamespace):
+    """What a caller asked for, checked: an attribute per field of the request's schema."""
+
+
+class CommandSchema(Schema):
+    """Base of every RPC request: loads to a :class:`Command` and refuses fields that it does not name."""
+
+    @post_load
+    def _as_command(self, data: dict[str, Any], **_: Any) -> Command:
+        return Command(**data)
+
+
+class Id(fields.UUID):
+    """A UUID, written in its usual form of 36 characters."""
+
+    default_error_messages = {"invalid_uuid": "Write an identifier as 36 characters, like the one you were given."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> UUID:
+        if not isinstance(value, str):
+            raise self.make_error("invalid_uuid")
+        return UUID(str(super()._deserialize(value, attr, data, **kwargs)))
+
+
+class Text(fields.String):
+    """A text of one line or more: trimmed, not empty, bounded, without control or hidden characters."""
+
+    def __init__(self, *, max_length: int, lines: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_length = max_length
+        self.lines = lines
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs) or "").strip()
+        if not text:
+            raise ValidationError("Write something here; it is empty.")
+        if len(text) > self.max_length:
+            raise ValidationError(f"Shorten this to {self.max_length:,} characters; it has {len(text):,}.")
+        allowed = "\n\t" if self.lines else ""
+        if any(unicodedata.category(char) in ("Cc", "Cs") and char not in allowed for char in text):
+            raise ValidationError("Remove the control characters" + ("." if self.lines else " and line breaks."))
+        if _HIDDEN.search(text):
+            raise ValidationError("Remove the invisible characters (direction marks, zero-width spaces).")
+        return text
+
+
+class Key(fields.String):
+    """A name for a program and people alike: lower case words joined by hyphens or underscores, at most 64 letters."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        pattern = validate.Regexp(
+            r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*\Z",
+            error="Use lower case letters and digits, words joined by - or _, like phone-payments.",
+        )
+        super().__init__(validate=[validate.Length(max=64), pattern], **kwargs)
+
+
+class Gss(fields.String):
+    """A council's GSS code, one of the 32."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        code = super()._deserialize(value, attr, data, **kwargs)
+        if not councils.is_council(code):
+            raise ValidationError("This is not the GSS code of a Scottish council; it looks like S12000036.")
+        return code
+
+
+class Pence(fields.Integer):
+    """Whole pence. A fraction, a float or a number in quotes is refused, so that nothing is ever rounded."""
+
+    def __init__(self, *, minimum: int = 1, **kwargs: Any) -> None:
+        sentence = f"Give whole pence from {minimum:,} to {MAX_PENCE:,}."
+        super().__init__(strict=True, validate=validate.Range(min=minimum, max=MAX_PENCE, error=sentence), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError("Give whole pence as a number without a decimal point: £250,000 is 25000000.")
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class WholeNumber(fields.Integer):
+    """A whole number within bounds; a float, a boolean or a number in quotes is refused."""
+
+    def __init__(self, *, minimum: int, maximum: int, **kwargs: Any) -> None:
+        sentence = f"Give a whole number from {minimum:,} to {maximum:,}."
+        super().__init__(strict=True, validate=validate.Range(min=minimum, max=maximum, error=sentence), **kwargs)
+        self.sentence = sentence
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError(self.sentence)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class DecimalString(fields.String):
+    """A measured value: a decimal number in quotes, at most 15 digits before the point and 6 after; never a float."""
+
+    def __init__(self, *, minimum: str | None = None, maximum: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.minimum = None if minimum is None else Decimal(minimum)
+        self.maximum = None if maximum is None else Decimal(maximum)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+            raise ValidationError('Write the value in quotes as a decimal number, like "1234.5".')
+        try:
+            number = Decimal(value)
+        except InvalidOperation as error:  # pragma: no cover - the pattern leaves nothing to refuse
+            raise ValidationError("This is not a decimal number.") from error
+        if self.minimum is not None and number < self.minimum:
+            raise ValidationError(f"Give a value of {self.minimum} or more.")
+        if self.maximum is not None and number > self.maximum:
+            raise ValidationError(f"Give a value of {self.maximum} or less.")
+        return value
+
+
+class Day(fields.Date):
+    """A date, written ``2026-03-31``."""
+
+    default_error_messages = {"invalid": "Write a date like 2026-03-31."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", **kwargs)
+
+
+class Moment(fields.AwareDateTime):
+    """A moment in UTC, written ``2026-03-31T09:30:00+00:00``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(format="iso", default_timezone=UTC, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+
+
+def sentence_if_wrong(parse: Callable[[str], Any]) -> Callable[[str], None]:
+    """Make a marshmallow validator of a function that raises ``ValueError`` with a sentence."""
+
+    def check(value: str) -> None:
+        try:
+            parse(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    return check
+
+
+class FinancialYear(fields.String):
+    """A financial year, written ``2026-27``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=sentence_if_wrong(periods.parse_year), **kwargs)
+
+
+def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:
+    """Turn marshmallow's nested messages into dotted paths, each with its sentences."""
+    if isinstance(messages, Mapping):
+        flat: dict[str, list[str]] = {}
+        for key, value in messages.items():
+            step = "" if key == "_schema" else str(key)
+            for inner, sentences in flatten(value, ".".join(part for part in (path, step) if part)).items():
+                flat.setdefault(inner, []).extend(sentences)
+        return flat
+    return {path: [str(message) for message in (messages if isinstance(messages, list) else [messages])]}

@@ -1,0 +1,55 @@
+"""Brings a service's database to the version of its code, by the service's own alembic history."""
+
+from alembic import command, context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, MetaData, create_engine, pool
+
+from shared.messaging import tables
+
+# Two operators who migrate at once wait for each other; any number does, as long as nobody else uses it.
+_MIGRATION_LOCK = 0x436F6D6D6F6E
+
+
+def upgrade(service: str, url: str, revision: str = "head") -> None:
+    """Run every migration of a service that the database has not had.
+
+    :param service: the service's short name, such as ``proposals``.
+    :param url: the database's SQLAlchemy URL.
+    :param revision: how far to go; the newest unless it says otherwise.
+    """
+    command.upgrade(_config(service, url), revision)
+
+
+def missing(service: str, engine: Engine) -> bool:
+    """Tell whether the database lacks a migration that the service's code knows."""
+    newest = ScriptDirectory.from_config(_config(service, "")).get_current_head()
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() != newest
+
+
+def run_from_env(metadata: MetaData) -> None:
+    """Run the migrations; the whole of every service's ``migrations/env.py``.
+
+    :param metadata: the service's own tables; those of messaging are added here.
+    """
+    engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=[metadata, tables.metadata],
+            render_as_batch=connection.dialect.name == "sqlite",
+        )
+        with context.begin_transaction():
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            context.run_migrations()
+
+
+def _config(service: str, url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", f"services.{service}:migrations")
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
