@@ -1,0 +1,209 @@
+"""Calls a service over RabbitMQ by nameko's wire protocol and waits for its answer, every wait bounded."""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from kombu import Connection
+
+from commonweal import errors
+
+RPC_EXCHANGE = "nameko-rpc"
+CONTENT_TYPE = "application/json"
+DEFAULT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5
+REPLY_QUEUE_EXPIRES_MS = 300_000
+
+#: Methods that change nothing begin with one of these; every other call carries an idempotency key.
+READ_PREFIXES = ("get_", "list_", "check_", "verify_", "benefits_summary")
+
+
+class Client:
+    """A connection to Commonweal; close it, or use it as a context manager. Safe to share between threads.
+
+    :param amqp_uri: the broker, such as ``amqp://user:password@host:5672/vhost``; ``amqps://`` for TLS.
+    :param token: the caller's token.
+    :param timeout_s: seconds until a call without an answer ends with :class:`~commonweal.errors.TimedOut`.
+
+    Services are attributes, their methods are called with named arguments::
+
+        client.proposals.get_proposal(proposal_id="...")
+    """
+
+    def __init__(self, amqp_uri: str, token: str, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._line = _Line(amqp_uri)
+        self._token = token
+        self.timeout_s = timeout_s
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._line.place}>"
+
+    def __getattr__(self, service: str) -> "Service":
+        if service.startswith("_"):
+            raise AttributeError(service)
+        return Service(self, service)
+
+    def acting(self, token: str) -> "Client":
+        """Return a client on the same connection with another token; closing either closes both."""
+        other = Client.__new__(Client)
+        other._line, other._token, other.timeout_s = self._line, token, self.timeout_s
+        return other
+
+    def call(self, service: str, method: str, arguments: dict[str, Any]) -> Any:
+        """Call a method and return its answer.
+
+        :param arguments: JSON values by name. A write without an ``idempotency_key`` gets one, so that it can be sent
+            again safely when the connection breaks.
+        :raises commonweal.errors.CommonwealError: whatever the call ended with instead.
+        """
+        if not method.startswith(READ_PREFIXES):
+            arguments = {"idempotency_key": str(uuid.uuid4()), **arguments}
+        try:
+            body = json.dumps({"args": [], "kwargs": arguments}, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise errors.Invalid("not_json", f"The arguments must be JSON values: {error}.") from error
+        reply = self._line.request(f"{service}.{method}", body, self._token, self.timeout_s)
+        if reply.get("error"):
+            raise errors.from_reply(reply["error"])
+        return reply.get("result")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._line.close()
+
+
+class Service:
+    """One service of a client; its attributes are its methods."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def call(**arguments: Any) -> Any:
+            return self._client.call(self._name, method, arguments)
+
+        call.__name__ = method
+        return call
+
+
+class _Line:
+    """The connection, its reply queue, and the one request at a time that uses them."""
+
+    def __init__(self, amqp_uri: str) -> None:
+        self._amqp_uri = amqp_uri
+        self._turn = threading.Lock()
+        self._connection: Connection | None = None
+        self._channel: Any = None
+        self._reply_to = ""
+        self._replies: dict[str, Any] = {}
+        self._unroutable = False
+
+    @property
+    def place(self) -> str:
+        """The broker's URI without its password."""
+        return str(Connection(self._amqp_uri).as_uri())
+
+    def request(self, routing_key: str, body: bytes, token: str, timeout_s: float) -> dict[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        correlation_id = str(uuid.uuid4())
+        with self._turn:
+            while True:
+                try:
+                    return self._request(routing_key, body, token, correlation_id, deadline)
+                except errors.CommonwealError:
+                    raise
+                except TimeoutError as error:
+                    # The answer may still come; a new reply queue keeps it from being taken for another call's.
+                    self._drop()
+                    raise errors.TimedOut(
+                        "timed_out", f"No answer came within {timeout_s:g} seconds; is the service running?"
+                    ) from error
+                except Exception as error:
+                    self._drop()
+                    if time.monotonic() + 0.5 >= deadline:
+                        raise errors.Unavailable(
+                            "broker_unavailable", f"The broker cannot be reached ({error}); try again later."
+                        ) from error
+                    time.sleep(0.2)
+
+    def _request(
+        self, routing_key: str, body: bytes, token: str, correlation_id: str, deadline: float
+    ) -> dict[str, Any]:
+        self._ensure_channel()
+        self._unroutable = False
+        message = self._channel.prepare_message(
+            body,
+            content_type=CONTENT_TYPE,
+            content_encoding="utf-8",
+            headers={"nameko.auth_token": token},
+            properties={"reply_to": self._reply_to, "correlation_id": correlation_id},
+        )
+        taken = self._channel.basic_publish(message, exchange=RPC_EXCHANGE, routing_key=routing_key, mandatory=True)
+        assert self._connection is not None
+        while taken is not False and not self._unroutable:
+            if correlation_id in self._replies:
+                reply: dict[str, Any] = self._replies.pop(correlation_id)
+                return reply
+            remaining_s = deadline - time.monotonic()
+            if remaining_s <= 0:
+                raise TimeoutError
+            self._connection.drain_events(timeout=remaining_s)
+        service = routing_key.partition(".")[0]
+        raise errors.Unavailable("no_such_service", f"No service {service} has ever run on this broker.")
+
+    def _ensure_channel(self) -> None:
+        if self._channel is not None:
+            return
+        self._connection = Connection(self._amqp_uri, connect_timeout=CONNECT_TIMEOUT_S)
+        channel = self._connection.channel()
+        self._reply_to = str(uuid.uuid4())
+        queue = f"rpc.reply-{self._reply_to}"
+        # The exchange is the services' and a council's broker user may not declare it.
+        channel.queue_declare(
+            queue=queue, exclusive=True, auto_delete=True, arguments={"x-expires": REPLY_QUEUE_EXPIRES_MS}
+        )
+        channel.queue_bind(queue=queue, exchange=RPC_EXCHANGE, routing_key=self._reply_to)
+        channel.basic_consume(queue=queue, no_ack=True, callback=self._on_reply, consumer_tag=queue)
+        if hasattr(channel, "confirm_select"):
+            channel.events["basic_return"].add(self._on_return)
+        self._channel = channel
+
+    def _on_reply(self, raw: Any) -> None:
+        message = self._channel.message_to_python(raw)
+        self._replies.clear()
+        body = message.body.decode() if isinstance(message.body, bytes) else message.body
+        self._replies[message.properties.get("correlation_id")] = json.loads(body)
+
+    def _on_return(self, *_: Any) -> None:
+        self._unroutable = True
+
+    def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        self._replies.clear()
+        if connection is not None:
+            try:
+                connection.collect(socket_timeout=0.1)
+            except Exception:
+                return
+
+    def close(self) -> None:
+        with self._turn:
+            connection, self._connection, self._channel = self._connection, None, None
+            if connection is not None:
+                connection.release()

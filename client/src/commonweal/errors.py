@@ -1,0 +1,61 @@
+"""What a call can end with instead of an answer."""
+
+from typing import Any
+
+
+class CommonwealError(Exception):
+    """Any refusal or failure of a call.
+
+    :param code: what went wrong, for a program; stable between versions.
+    :param message: what went wrong and what to do, for a person.
+    :param fields: the fields at fault, dotted path to sentences.
+    """
+
+    def __init__(self, code: str, message: str, fields: dict[str, list[str]] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.fields = fields or {}
+
+
+class Unauthenticated(CommonwealError):
+    """The token is missing, expired or not accepted."""
+
+
+class Forbidden(CommonwealError):
+    """You may not do this."""
+
+
+class NotFound(CommonwealError):
+    """There is no such thing, or none that you may know of."""
+
+
+class Invalid(CommonwealError):
+    """The request is at fault; ``fields`` says where."""
+
+
+class Conflict(CommonwealError):
+    """The state of things forbids it now."""
+
+
+class Unavailable(CommonwealError):
+    """Nothing was done; the same call may succeed later."""
+
+
+class TimedOut(CommonwealError):
+    """No answer came in time. A write may have had its effect; the same call with the same key finds out."""
+
+
+_BY_NAME = {cls.__name__: cls for cls in (Unauthenticated, Forbidden, NotFound, Invalid, Conflict, Unavailable)}
+
+
+def from_reply(error: dict[str, Any]) -> CommonwealError:
+    """Return the exception for the ``error`` part of a reply."""
+    details = error.get("exc_args") or [{}]
+    first = details[0] if isinstance(details[0], dict) else {}
+    cls = _BY_NAME.get(str(error.get("exc_type")), Unavailable)
+    return cls(
+        str(first.get("code", "unknown")),
+        str(first.get("message") or error.get("value") or "The service failed."),
+        first.get("fields"),
+    )

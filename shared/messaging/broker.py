@@ -1,0 +1,50 @@
+"""Connections to the broker, embedded or RabbitMQ, with every wait bounded."""
+
+import logging
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu import Connection
+
+from shared.messaging import embedded
+
+_log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 30
+WRITE_TIMEOUT_S = 10
+
+# RabbitMQ has no heartbeat from a connection that only publishes now and then; the kernel notices a dead peer instead.
+_KEEPALIVE = {
+    socket.TCP_KEEPIDLE: 10,
+    socket.TCP_KEEPINTVL: 5,
+    socket.TCP_KEEPCNT: 3,
+    socket.TCP_USER_TIMEOUT: 25_000,
+}
+
+
+def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) -> Connection:
+    """Return a kombu connection, not yet established.
+
+    :param amqp_uri: ``amqp://...``, ``amqps://...`` or :data:`embedded.URI`.
+    :param heartbeat_s: seconds between heartbeats; 0 leaves it to TCP keepalive, right for connections that nobody
+        reads from all the time.
+    """
+    if amqp_uri.startswith(embedded.URI):
+        return Connection(embedded.URI)
+    options = {
+        "read_timeout": READ_TIMEOUT_S,
+        "write_timeout": WRITE_TIMEOUT_S,
+        "socket_settings": _KEEPALIVE,
+        **transport_options,
+    }
+    return Connection(amqp_uri, connect_timeout=CONNECT_TIMEOUT_S, heartbeat=heartbeat_s, transport_options=options)
+
+
+def place_of(uri: str) -> str:
+    """Return host, port and path of a URI, for messages: never its user or password."""
+    if uri.startswith(embedded.URI):
+        return "the embedded broker"
+    parts = urlsplit(uri)
+    return f"{parts.hostname}:{parts.port}{parts.path}" if parts.port else f"{parts.hostname}{parts.path}"

@@ -1,0 +1,248 @@
+"""The event entrypoint: decode, open the transaction, skip what the inbox has, run the handler, commit, acknowledge."""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from eventlet.semaphore import Semaphore
+from kombu import Queue
+from nameko.exceptions import ContainerBeingKilled
+from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension
+from sqlalchemy.orm import Session
+
+from shared import clock, config
+from shared.errors import CommonwealError
+from shared.messaging import broker, inbox, topology
+from shared.messaging.events import Event, Unreadable, decode
+from shared.messaging.publisher import Message, Publisher, PublishFailed
+from shared.messaging.queue_consumer import REMIND_EVERY, RETRY_INTERVAL_S, QueueConsumer
+from shared.storage.database import Database, is_transient
+
+_log = logging.getLogger(__name__)
+
+#: Times that a handler may fail before the event goes to the dead letters.
+MAX_ATTEMPTS = 6
+#: The same while the database is to blame: with the default delays about two and a half hours.
+MAX_ATTEMPTS_TRANSIENT = 20
+FORWARD_ATTEMPTS = 5
+
+ATTEMPTS_HEADER = "x-commonweal-attempts"
+REASON_HEADER = "x-commonweal-reason"
+ERROR_HEADER = "x-commonweal-error"
+FAILED_AT_HEADER = "x-commonweal-failed-at"
+MAX_ERROR_LENGTH = 2_000
+
+EventMethod = Callable[[Any, Session, Event], None]
+
+
+def event_handler(source: str, name: str) -> Callable[[EventMethod], Callable[..., Exception | None]]:
+    """Make a method of a nameko service receive an event type, in every version that the catalogue knows.
+
+    The method receives ``(session, event)`` within a transaction that also writes the event's receipt. Whatever it
+    raises is tried again later; the same event never has its effect twice.
+
+    :param source: the service or system that publishes the event.
+    :param name: the event's short name; the pair must stand among the service's subscriptions in the catalogue.
+    """
+
+    def decorate(method: EventMethod) -> Callable[..., Exception | None]:
+        @functools.wraps(method)
+        def entry(self: Any, event: Event) -> Exception | None:
+            database: Database = self.storage
+
+            def work(session: Session) -> bool:
+                if not inbox.receive(session, event):
+                    return False
+                method(self, session, event)
+                return True
+
+            try:
+                if not database.run(work):
+                    _log.info("%s %s had its effect before", event.type.type, event.id)
+            except Exception as error:
+                return error
+            return None
+
+        entry.consumes = (source, name)  # type: ignore[attr-defined]
+        registered: Callable[..., Exception | None] = EventHandler.decorator(source, name)(entry)
+        return registered
+
+    return decorate
+
+
+def subscriptions_of(service_class: type) -> set[tuple[str, str]]:
+    """Return the event types that a service class handles: source and short name."""
+    found = (getattr(member, "consumes", None) for member in vars(service_class).values())
+    return {consumed for consumed in found if consumed is not None}
+
+
+class EventConsumer(SharedExtension, ProviderCollector):
+    """Takes events from the service's one queue and sees each of them to an end: done, later, or dead letters."""
+
+    queue_consumer = QueueConsumer()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._leaving = 0
+        self.queue: Queue | None = None
+        self._forwarding = Semaphore()
+
+    def setup(self) -> None:
+        if self.queue is not None:
+            return
+        settings = config.read(self.container.service_name, self.container.config)
+        self.service = settings.service
+        self.retry_delays_ms = settings.retry_delays_ms
+        self.queue = Queue(topology.queue_of(self.service), no_declare=True)
+        self._publisher = Publisher(settings.amqp_uri)
+        self.queue_consumer.register_provider(self)
+        self._wait_for_topology(settings)
+
+    def _wait_for_topology(self, settings: config.Settings) -> None:
+        waits = 0
+        while not self._topology_is_applied(settings):
+            if waits % REMIND_EVERY == 0:
+                _log.warning(
+                    "%s is waiting: the broker at %s does not have its queues; run: commonweal-ops topology apply",
+                    settings.service,
+                    broker.place_of(settings.amqp_uri),
+                )
+            waits += 1
+            time.sleep(RETRY_INTERVAL_S)
+
+    def _topology_is_applied(self, settings: config.Settings) -> bool:
+        try:
+            with broker.connect(settings.amqp_uri) as connection:
+                return topology.is_applied(connection, settings.service)
+        except OSError as error:
+            _log.debug("the broker does not answer yet: %s", error)
+            return False
+
+    def unregister_provider(self, provider: Any) -> None:
+        # The last handler to leave takes the queue with it, before the workers are waited for.
+        self._leaving += 1
+        if self._leaving == len(self._providers):
+            self.queue_consumer.unregister_provider(self)
+        if self._leaving >= len(self._providers):
+            for registered in list(self._providers):
+                super().unregister_provider(registered)
+        else:
+            self._last_provider_unregistered.wait()
+
+    def stop(self) -> None:
+        super().stop()
+        self._publisher.close()
+
+    def handle_message(self, message: Any) -> None:
+        """Hand a delivery to its handler."""
+        try:
+            body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+            event = decode(body, message.headers or {}, message.content_type)
+            provider = self._provider_of(event)
+        except Unreadable as error:
+            self._dead_letter(message, error.reason, error)
+            return
+        try:
+            self.container.spawn_worker(
+                provider, (event,), {}, handle_result=functools.partial(self._handle_result, message, event)
+            )
+        except ContainerBeingKilled:
+            self.queue_consumer.requeue_message(message)
+
+    def _provider_of(self, event: Event) -> Any:
+        for provider in self._providers:
+            if (provider.source, provider.name) == (event.source, event.name):
+                return provider
+        raise Unreadable("not_subscribed", f"{self.service} does not consume {event.type.type}.")
+
+    def _handle_result(
+        self, message: Any, event: Event, worker_ctx: Any, result: Any, exc_info: Any
+    ) -> tuple[Any, Any]:
+        error = exc_info[1] if exc_info else result
+        if error is None:
+            self.queue_consumer.ack_message(message)
+        else:
+            self._try_later(message, event, error)
+        return None, None
+
+    def _try_later(self, message: Any, event: Event, error: Exception) -> None:
+        attempts = _attempts_of(message) + 1
+        limit = MAX_ATTEMPTS_TRANSIENT if is_transient(error) else MAX_ATTEMPTS
+        expected = isinstance(error, CommonwealError) or is_transient(error)
+        _log.warning(
+            "%s %s failed, attempt %d of %d: %s", event.type.type, event.id, attempts, limit, error,
+            exc_info=None if expected else error,
+        )  # fmt: skip
+        if attempts >= limit:
+            self._dead_letter(message, "attempts_used_up", error)
+            return
+        delay_ms = self.retry_delays_ms[min(attempts, len(self.retry_delays_ms)) - 1]
+        self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: attempts})
+
+    def _dead_letter(self, message: Any, reason: str, error: Exception) -> None:
+        _log.error("a message went to the dead letters of %s: %s: %s", self.service, reason, error)
+        self._forward(
+            message,
+            topology.dead_letters_of(self.service),
+            {
+                REASON_HEADER: reason,
+                ERROR_HEADER: f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH],
+                FAILED_AT_HEADER: clock.now().isoformat(),
+                ATTEMPTS_HEADER: _attempts_of(message),
+            },
+        )
+
+    def _forward(self, message: Any, queue: str, headers: dict[str, Any]) -> None:
+        """Move a message to another queue, confirmed, and only then acknowledge it: twice is mended, never is not."""
+        properties = {
+            name: value
+            for name, value in message.properties.items()
+            if name in ("message_id", "correlation_id", "type", "timestamp", "app_id", "reply_to")
+        }
+        forwarded = Message(
+            message_id=str(properties.pop("message_id", None) or f"delivery-{message.delivery_tag}"),
+            exchange="",
+            routing_key=queue,
+            body=message.body.encode() if isinstance(message.body, str) else bytes(message.body),
+            headers={**(message.headers or {}), **headers},
+            content_type=message.content_type,
+            properties=properties,
+        )
+        for attempt in range(FORWARD_ATTEMPTS):
+            try:
+                with self._forwarding:
+                    refused = self._publisher.publish([forwarded])
+            except PublishFailed as error:
+                problem = str(error)
+            else:
+                if not refused:
+                    self.queue_consumer.ack_message(message)
+                    return
+                problem = refused[forwarded.message_id]
+            _log.warning("a message could not be moved to %s: %s", queue, problem)
+            time.sleep(RETRY_INTERVAL_S * attempt)
+        self.queue_consumer.requeue_message(message)
+
+
+class EventHandler(Entrypoint):
+    """The entrypoint itself: one per event type that a service handles."""
+
+    event_consumer = EventConsumer()
+
+    def __init__(self, source: str, name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.name = name
+
+    def setup(self) -> None:
+        self.event_consumer.register_provider(self)
+
+    def stop(self) -> None:
+        self.event_consumer.unregister_provider(self)
+
+
+def _attempts_of(message: Any) -> int:
+    attempts = (message.headers or {}).get(ATTEMPTS_HEADER, 0)
+    return attempts if isinstance(attempts, int) and 0 <= attempts < 1_000_000 else 0

@@ -1,0 +1,147 @@
+"""Events on the wire: CloudEvents 1.0 by the SDK's RabbitMQ binding; binary out, binary and structured in."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from cloudevents.core.bindings import rabbitmq
+from cloudevents.core.exceptions import BaseCloudEventException
+from cloudevents.core.v1.event import CloudEvent
+from marshmallow import ValidationError
+
+from shared.events.catalogue import EVENT_TYPES, EventType
+from shared.fields import flatten
+from shared.messaging.publisher import Message
+from shared.messaging.topology import exchange_of
+
+MAX_BODY_BYTES = 1_048_576
+MAX_ID_LENGTH = 128
+
+
+class Unreadable(Exception):
+    """A message that is no event of ours, whatever is tried; it belongs in the dead letters.
+
+    :param reason: a word for a program: ``oversize``, ``undecodable``, ``unknown_type``, ``schema``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event as a handler sees it; ``data`` hold Python values as the event's schema loads them."""
+
+    id: str
+    type: EventType
+    subject: str
+    sequence: int
+    time: datetime
+    data: dict[str, Any]
+
+    @property
+    def source(self) -> str:
+        """The service that published it."""
+        return self.type.source
+
+    @property
+    def name(self) -> str:
+        """Its short name, such as ``project_funded``."""
+        return self.type.name
+
+    @property
+    def version(self) -> int:
+        """The version of its schema."""
+        return self.type.version
+
+
+def encode(event_type: EventType, *, id: UUID, subject: str, sequence: int, time: datetime, data: Any) -> Message:
+    """Make the message that carries an event.
+
+    :param data: JSON values that the event's schema has accepted.
+    """
+    event = CloudEvent(
+        {
+            "id": str(id),
+            "source": event_type.source,
+            "type": event_type.type,
+            "subject": subject,
+            "time": time,
+            "datacontenttype": "application/json",
+            "sequence": str(sequence),
+        },
+        data,
+    )
+    encoded = rabbitmq.to_binary_event(event)
+    return Message(
+        message_id=str(id),
+        exchange=exchange_of(event_type.source),
+        routing_key=event_type.name,
+        body=encoded.body if isinstance(encoded.body, bytes) else str(encoded.body).encode(),
+        headers=encoded.headers,
+        content_type=encoded.content_type,
+    )
+
+
+def decode(body: bytes, headers: Mapping[str, Any], content_type: str | None) -> Event:
+    """Read an event from a message.
+
+    :raises Unreadable: when it is too large, not an event, of an unknown type, or breaks its schema.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise Unreadable("oversize", f"The body has {len(body):,} bytes; {MAX_BODY_BYTES:,} are the most.")
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    try:
+        event = rabbitmq.from_rabbitmq_event(rabbitmq.RabbitMQMessage(texts, content_type, body))
+    except (BaseCloudEventException, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Unreadable("undecodable", f"This is not a CloudEvent: {type(error).__name__}: {error}") from error
+    event_type = EVENT_TYPES.get(event.get_type())
+    if event_type is None or event.get_source() != event_type.source:
+        raise Unreadable(
+            "unknown_type", f"The catalogue has no event {event.get_type()!r} from {event.get_source()!r}."
+        )
+    return Event(
+        id=_bounded_id(event.get_id()),
+        type=event_type,
+        subject=str(event.get_subject() or ""),
+        sequence=_sequence(event.get_extension("sequence")),
+        time=_time(event),
+        data=_data(event_type, event.get_data()),
+    )
+
+
+def _bounded_id(event_id: str) -> str:
+    if len(event_id) > MAX_ID_LENGTH:
+        raise Unreadable("schema", f"ce-id has {len(event_id)} characters; {MAX_ID_LENGTH} are the most.")
+    return event_id
+
+
+def _sequence(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    raise Unreadable("schema", "ce-sequence must be the whole number of the aggregate's version.")
+
+
+def _time(event: CloudEvent) -> datetime:
+    time = event.get_time()
+    if time is None or time.tzinfo is None:
+        raise Unreadable("schema", "ce-time must be a moment with its offset from UTC.")
+    return time
+
+
+def _data(event_type: EventType, data: Any) -> dict[str, Any]:
+    if isinstance(data, str | bytes):
+        try:
+            data = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise Unreadable("undecodable", f"The body is not JSON: {error}") from error
+    try:
+        return event_type.load(data)
+    except ValidationError as error:
+        raise Unreadable("schema", f"{event_type.type}: {flatten(error.messages)}") from error

@@ -1,0 +1,44 @@
+"""The migrations of messaging's own tables, called from every service's history. Never changed once released."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from shared.storage.types import BigId, Json, UtcDateTime
+
+
+def create_tables_v1() -> None:
+    """Create ``outbox``, ``inbox`` and ``idempotency_keys`` as of version 0.1."""
+    op.create_table(
+        "outbox",
+        sa.Column("position", BigId, primary_key=True, autoincrement=True),
+        sa.Column("event_id", sa.Uuid, nullable=False, unique=True),
+        sa.Column("name", sa.String(64), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("subject", sa.String(64), nullable=False),
+        sa.Column("sequence", sa.BigInteger, nullable=False),
+        sa.Column("data", Json, nullable=False),
+        sa.Column("traceparent", sa.String(55)),
+        sa.Column("recorded_at", UtcDateTime, nullable=False),
+        sa.Column("published_at", UtcDateTime),
+        sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("next_attempt_at", UtcDateTime),
+        sa.Column("last_error", sa.Text),
+    )
+    unpublished = sa.text("published_at IS NULL")
+    op.create_index("ix_outbox_pending", "outbox", ["position"], postgresql_where=unpublished, sqlite_where=unpublished)
+    op.create_table(
+        "inbox",
+        sa.Column("source", sa.String(64), primary_key=True),
+        sa.Column("event_id", sa.String(128), primary_key=True),
+        sa.Column("type", sa.String(128), nullable=False),
+        sa.Column("processed_at", UtcDateTime, nullable=False, index=True),
+    )
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("subject", sa.String(128), primary_key=True),
+        sa.Column("key", sa.String(128), primary_key=True),
+        sa.Column("method", sa.String(64), nullable=False),
+        sa.Column("request_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("answer", Json, nullable=False),
+        sa.Column("recorded_at", UtcDateTime, nullable=False, index=True),
+    )

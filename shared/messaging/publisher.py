@@ -1,0 +1,132 @@
+"""Publishes messages and waits until the broker has confirmed each, or says which were not taken."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from kombu import Connection
+
+from shared.messaging import broker
+
+_log = logging.getLogger(__name__)
+
+CONFIRM_TIMEOUT_S = 15
+PERSISTENT = 2
+
+
+class PublishFailed(Exception):
+    """The broker could not be asked; nothing is known of the messages and they may be sent again."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message on its way to the broker. ``message_id`` is unique within a batch."""
+
+    message_id: str
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, Any]
+    content_type: str | None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Publisher:
+    """Owns one connection, made when it is needed and dropped at the first error.
+
+    Not safe for concurrent use: callers take turns.
+
+    :param amqp_uri: the broker.
+    """
+
+    def __init__(self, amqp_uri: str) -> None:
+        self.amqp_uri = amqp_uri
+        self._connection: Connection | None = None
+        self._channel: Any = None
+        self._unconfirmed: dict[int, str] = {}
+        self._refused: dict[str, str] = {}
+        self._last_tag = 0
+
+    def publish(self, messages: Sequence[Message]) -> dict[str, str]:
+        """Publish a batch: persistent, mandatory, its confirms awaited together.
+
+        :returns: the ``message_id`` of every message that the broker did not take, with the reason.
+        :raises PublishFailed: when the broker went away or stopped answering; some messages may have arrived.
+        """
+        try:
+            self._ensure_channel()
+            return self._publish(messages)
+        except Exception as error:
+            self.close()
+            raise PublishFailed(f"{type(error).__name__}: {error}") from error
+
+    def close(self) -> None:
+        """Drop the connection without waiting for the broker, which may be the reason for dropping it."""
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.collect(socket_timeout=0.1)
+            except Exception as error:
+                _log.debug("dropping a broken connection: %s", error)
+
+    def _ensure_channel(self) -> None:
+        if self._channel is not None:
+            return
+        self._connection = broker.connect(self.amqp_uri, on_blocked=_raise_blocked)
+        self._channel = self._connection.channel()
+        self._last_tag = 0
+        if self._confirms:
+            self._channel.confirm_select()
+            self._channel.events["basic_ack"].add(self._on_ack)
+            self._channel.events["basic_nack"].add(self._on_nack)
+            self._channel.events["basic_return"].add(self._on_return)
+
+    @property
+    def _confirms(self) -> bool:
+        return hasattr(self._channel, "confirm_select")
+
+    def _publish(self, messages: Sequence[Message]) -> dict[str, str]:
+        self._unconfirmed.clear()
+        self._refused = {}
+        for message in messages:
+            prepared = self._channel.prepare_message(
+                message.body,
+                content_type=message.content_type,
+                content_encoding="utf-8",
+                headers=dict(message.headers),
+                properties={"message_id": message.message_id, "delivery_mode": PERSISTENT, **message.properties},
+            )
+            self._last_tag += 1
+            if self._confirms:
+                self._unconfirmed[self._last_tag] = message.message_id
+            taken = self._channel.basic_publish(
+                prepared, exchange=message.exchange, routing_key=message.routing_key, mandatory=True
+            )
+            if not self._confirms and not taken:
+                self._refused[message.message_id] = "no queue takes it"
+        deadline = time.monotonic() + CONFIRM_TIMEOUT_S
+        while self._unconfirmed:
+            assert self._connection is not None
+            self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+        return self._refused
+
+    def _settle(self, delivery_tag: int, multiple: bool) -> list[str]:
+        tags = [tag for tag in self._unconfirmed if tag <= delivery_tag] if multiple else [delivery_tag]
+        return [self._unconfirmed.pop(tag) for tag in tags if tag in self._unconfirmed]
+
+    def _on_ack(self, delivery_tag: int, multiple: bool) -> None:
+        self._settle(delivery_tag, multiple)
+
+    def _on_nack(self, delivery_tag: int, multiple: bool) -> None:
+        for message_id in self._settle(delivery_tag, multiple):
+            self._refused[message_id] = "the broker refused it"
+
+    def _on_return(self, error: Exception, exchange: str, routing_key: str, message: Any) -> None:
+        # RabbitMQ returns an unroutable message before it confirms it, so the reason stands before the tag is settled.
+        self._refused[message.properties["message_id"]] = f"no queue takes it ({exchange!r}, {routing_key!r})"
+
+
+def _raise_blocked(reason: str) -> None:
+    raise ConnectionError(f"the broker takes no messages now: {reason}")

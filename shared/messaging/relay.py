@@ -1,0 +1,225 @@
+"""The outbox relay: publishes what is committed, in order, confirmed, and marks it; nothing else publishes an event.
+
+:class:`Relay` is plain Python that a test can drive step by step; :class:`OutboxRelay` runs one in a nameko service.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from nameko.extensions import DependencyProvider
+from sqlalchemy import Connection, Row, exists, or_, select, update
+
+from shared import clock, config
+from shared.events.catalogue import event_type
+from shared.messaging import events
+from shared.messaging.publisher import Message, Publisher
+from shared.messaging.tables import outbox
+from shared.storage.database import Database
+from shared.storage.provider import DatabaseConnection
+
+_log = logging.getLogger(__name__)
+
+BATCH_SIZE = 500
+POLL_INTERVAL_S = 0.5
+#: Waits after the broker or the database failed; and the longest wait of a row that no queue takes.
+MIN_BACKOFF_S = 0.1
+MAX_BACKOFF_S = 10.0
+MAX_ROW_BACKOFF_S = 60
+
+#: The PostgreSQL advisory lock that the one active relay of a database holds.
+LEADER_LOCK = 0x6F7574626F78
+
+
+class Relay:
+    """Publishes the rows of one outbox.
+
+    :param source: the service whose events these are.
+    :param database: where the outbox is.
+    :param publisher: takes the messages; its connection is the relay's own.
+    """
+
+    def __init__(self, source: str, database: Database, publisher: Publisher) -> None:
+        self.source = source
+        self.database = database
+        self.publisher = publisher
+
+    @contextmanager
+    def leading(self) -> Iterator["Leadership | None"]:
+        """Be the database's one active relay within the block, or get None when another process is."""
+        if not self.database.is_postgresql:
+            yield Leadership(self.database, None)
+            return
+        with self.database.engine.connect() as connection:
+            with connection.begin():
+                won = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LEADER_LOCK})").scalar()
+            if not won:
+                yield None
+                return
+            try:
+                yield Leadership(self.database, connection)
+            finally:
+                # The lock belongs to the database's session: a pooled connection would keep it after the block.
+                connection.invalidate()
+
+    def publish_batch(self, leadership: "Leadership") -> int:
+        """Publish up to :data:`BATCH_SIZE` rows and mark them; returns how many rows were read.
+
+        :raises PublishFailed: when the broker went away; rows that it confirmed before may be published again.
+        """
+        with leadership.transaction() as connection:
+            rows = self._pending(connection)
+        if not rows:
+            return 0
+        published: list[int] = []
+        refused: dict[int, str] = {}
+        held_back: set[str] = set()
+        for wave in _waves(rows):
+            sendable = [row for row in wave if row.subject not in held_back]
+            reasons = self.publisher.publish([self._message(row) for row in sendable])
+            for row in sendable:
+                reason = reasons.get(str(row.event_id))
+                if reason is None:
+                    published.append(row.position)
+                else:
+                    refused[row.position] = reason
+                    held_back.add(row.subject)
+        with leadership.transaction() as connection:
+            self._mark(connection, rows, published, refused)
+        return len(rows)
+
+    def _pending(self, connection: Connection) -> Sequence[Row[Any]]:
+        # A subject with a row that waits for its next attempt waits as a whole, so that its events keep their order.
+        now = clock.now()
+        waiting = outbox.alias("waiting")
+        return connection.execute(
+            select(outbox)
+            .where(
+                outbox.c.published_at.is_(None),
+                or_(outbox.c.next_attempt_at.is_(None), outbox.c.next_attempt_at <= now),
+                ~exists().where(
+                    waiting.c.published_at.is_(None),
+                    waiting.c.next_attempt_at > now,
+                    waiting.c.subject == outbox.c.subject,
+                ),
+            )
+            .order_by(outbox.c.position)
+            .limit(BATCH_SIZE)
+        ).all()
+
+    def _message(self, row: Row[Any]) -> Message:
+        return events.encode(
+            event_type(self.source, row.name, row.version),
+            id=row.event_id,
+            subject=row.subject,
+            sequence=row.sequence,
+            time=row.recorded_at,
+            data=row.data,
+        )
+
+    def _mark(
+        self, connection: Connection, rows: Sequence[Row[Any]], published: list[int], refused: dict[int, str]
+    ) -> None:
+        now = clock.now()
+        if published:
+            connection.execute(
+                update(outbox).where(outbox.c.position.in_(published)).values(published_at=now, next_attempt_at=None)
+            )
+        for row in rows:
+            if row.position not in refused:
+                continue
+            reason = refused[row.position]
+            wait_s = min(2**row.attempts, MAX_ROW_BACKOFF_S)
+            _log.warning("%s %s stays pending, next attempt in %d s: %s", row.name, row.event_id, wait_s, reason)
+            connection.execute(
+                update(outbox)
+                .where(outbox.c.position == row.position)
+                .values(attempts=row.attempts + 1, next_attempt_at=now + timedelta(seconds=wait_s), last_error=reason)
+            )
+
+
+class Leadership:
+    """The right to publish from a database, and the connection that it hangs on."""
+
+    def __init__(self, database: Database, connection: Connection | None) -> None:
+        self._database = database
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction on the connection that holds the lock: once that is lost, nothing can be marked."""
+        if self._connection is None:
+            with self._database.transaction() as session:
+                yield session.connection()
+        else:
+            with self._connection.begin():
+                yield self._connection
+
+
+def _waves(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
+    """Group rows so that each wave has at most one row of a subject, in order; a wave is confirmed before the next."""
+    seen: dict[str, int] = defaultdict(int)
+    waves: list[list[Row[Any]]] = []
+    for row in rows:
+        depth = seen[row.subject]
+        seen[row.subject] += 1
+        if depth == len(waves):
+            waves.append([])
+        waves[depth].append(row)
+    return waves
+
+
+class OutboxRelay(DependencyProvider):
+    """Runs the relay of the service's outbox: woken by each commit, polling as the fall-back."""
+
+    connection = DatabaseConnection()
+
+    def setup(self) -> None:
+        self._stopping = False
+        self._woken = threading.Event()
+
+    def start(self) -> None:
+        settings = config.read(self.container.service_name, self.container.config)
+        self._database = self.connection.database
+        self._relay = Relay(settings.service, self._database, Publisher(settings.amqp_uri))
+        self._database.wake_after_commit(self._woken.set)
+        self._thread = self.container.spawn_managed_thread(self._run, identifier="outbox relay")
+
+    def stop(self) -> None:
+        """Publish what the last calls left, then end."""
+        self._stopping = True
+        self._woken.set()
+        self._thread.wait()
+
+    def _run(self) -> None:
+        backoff_s = MIN_BACKOFF_S
+        while not self._stopping:
+            try:
+                with self._relay.leading() as leadership:
+                    if leadership is None:
+                        self._rest(POLL_INTERVAL_S)
+                        continue
+                    while self._publish(leadership):
+                        backoff_s = MIN_BACKOFF_S
+            except Exception as error:
+                _log.warning("the outbox waits %.1f s: %s", backoff_s, error)
+                self._rest(backoff_s)
+                backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+        self._relay.publisher.close()
+
+    def _publish(self, leadership: Leadership) -> bool:
+        """Publish a batch, or wait for one; returns False when it is time to end."""
+        self._woken.clear()
+        if self._relay.publish_batch(leadership) == 0:
+            if self._stopping:
+                return False
+            self._rest(POLL_INTERVAL_S)
+        return True
+
+    def _rest(self, seconds: float) -> None:
+        if not self._stopping:
+            self._woken.wait(seconds)

@@ -1,0 +1,330 @@
+"""The ``rpc`` entrypoint: nameko's wire protocol, so that any nameko client works, with our rules around the call.
+
+Differences from nameko 2.14.1 (NAMEKO.md, 2, 14 and 17): a request without a UUID ``reply_to`` is refused before
+anything runs; keyword arguments only, checked by a schema; nothing but a sound token is taken from the headers; a
+handler runs in one transaction with the idempotency key of its caller; replies go out on a kept connection.
+"""
+
+import functools
+import json
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from eventlet.semaphore import Semaphore
+from kombu import Connection, Exchange, Queue
+from marshmallow import RAISE, Schema, ValidationError
+from nameko.exceptions import ContainerBeingKilled
+from nameko.extensions import SharedExtension
+from nameko.rpc import Rpc as NamekoRpc
+from nameko.rpc import RpcConsumer as NamekoRpcConsumer
+from sqlalchemy.orm import Session
+
+from shared import config, ids
+from shared.errors import CommonwealError, Forbidden, Invalid, NotFound, Unavailable
+from shared.fields import CommandSchema, flatten
+from shared.messaging import broker
+from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
+from shared.messaging.queue_consumer import QueueConsumer
+from shared.messaging.topology import RPC_EXCHANGE
+from shared.security.principal import Principal
+from shared.security.tokens import Verifier
+from shared.storage.database import Database, is_transient
+
+_log = logging.getLogger(__name__)
+
+MAX_REQUEST_BYTES = 1_048_576
+MAX_CORRELATION_ID_LENGTH = 255
+TOKEN_HEADER = "nameko.auth_token"
+CONTENT_TYPE = "application/json"
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
+
+Handler = Callable[[Any, Session, Principal, Any], Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request as it came in: nothing of it is checked but its form."""
+
+    kwargs: dict[str, Any]
+    token: object
+    verifier: Verifier
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back: a result or an error."""
+
+    result: Any = None
+    error: CommonwealError | None = None
+
+    def as_payload(self) -> dict[str, Any]:
+        """Return nameko's form of a reply."""
+        if self.error is None:
+            return {"result": self.result, "error": None}
+        name = type(self.error).__name__
+        return {
+            "result": None,
+            "error": {
+                "exc_type": name,
+                "exc_path": f"{CommonwealError.__module__}.{name}",
+                "exc_args": [self.error.as_dict()],
+                "value": self.error.message,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a service says of one of its methods; the generated reference is made of it.
+
+    :param request: schema of the keyword arguments.
+    :param response: schema of the answer.
+    :param roles: the roles that may call; a caller needs one of them.
+    :param reads: True for a method that changes nothing; all others take an ``idempotency_key`` too.
+    """
+
+    name: str
+    request: type[CommandSchema]
+    response: type[Schema]
+    roles: frozenset[str]
+    reads: bool
+    handler: Handler
+
+    @functools.cached_property
+    def request_schema(self) -> CommandSchema:
+        """The request's schema, made once; a write's has the idempotency key added."""
+        if self.reads:
+            return self.request(unknown=RAISE)
+        with_key = self.request.from_dict({KEY_FIELD: IdempotencyKey()}, name=self.request.__name__)
+        return cast(CommandSchema, with_key(unknown=RAISE))
+
+    @functools.cached_property
+    def response_schema(self) -> Schema:
+        """The answer's schema, made once."""
+        return self.response()
+
+    def authorise(self, call: Call) -> Principal:
+        """Return the caller. :raises Unauthenticated: :raises Forbidden: when the roles do not allow the method."""
+        principal = call.verifier.verify(call.token)
+        if not principal.has(*self.roles):
+            raise Forbidden("role_needed", f"This takes one of the roles {', '.join(sorted(self.roles))}.")
+        return principal
+
+    def load(self, call: Call) -> Any:
+        """Return the checked arguments. :raises Invalid: naming every field at fault."""
+        try:
+            return self.request_schema.load(call.kwargs)
+        except ValidationError as error:
+            fields = flatten(error.messages)
+            places = ", ".join(sorted(fields)[:5]) + (", ..." if len(fields) > 5 else "")
+            raise Invalid("invalid_request", f"Correct these fields and send it again: {places}.", fields) from error
+
+    def run(self, service: Any, call: Call) -> Any:
+        """Authorise, check, and run the handler in one transaction; returns the answer as JSON values."""
+        principal = self.authorise(call)
+        command = self.load(call)
+        key = None if self.reads else command.__dict__.pop(KEY_FIELD, None)
+        database: Database = service.storage
+
+        def work(session: Session) -> Any:
+            if key is None:
+                return self.response_schema.dump(self.handler(service, session, principal, command))
+            request = {name: value for name, value in call.kwargs.items() if name != KEY_FIELD}
+            slot = Slot(session, subject=principal.subject, key=key, method=self.name, request=request)
+            if not slot.claim():
+                return slot.first_answer()
+            answer = self.response_schema.dump(self.handler(service, session, principal, command))
+            slot.fill(answer)
+            return answer
+
+        return database.run(work)
+
+
+def rpc(
+    request: type[CommandSchema], response: type[Schema], *, roles: Iterable[str], reads: bool = False
+) -> Callable[[Handler], Callable[..., Reply]]:
+    """Make a method of a nameko service callable.
+
+    The method receives ``(session, principal, command)`` within a transaction and returns an object or a mapping that
+    the response schema can dump. It raises the errors of :mod:`shared.errors`, and may run more than once.
+    See :class:`Method` for the arguments.
+    """
+
+    def decorate(handler: Handler) -> Callable[..., Reply]:
+        method = Method(handler.__name__, request, response, frozenset(roles), reads, handler)
+
+        @functools.wraps(handler)
+        def entry(self: Any, call: Call) -> Reply:
+            try:
+                return Reply(result=method.run(self, call))
+            except CommonwealError as error:
+                return Reply(error=error)
+            except Exception as error:
+                return Reply(error=_unexpected(method, error))
+
+        entry.rpc_method = method  # type: ignore[attr-defined]
+        registered: Callable[..., Reply] = Rpc.decorator()(entry)
+        return registered
+
+    return decorate
+
+
+def methods_of(service_class: type) -> dict[str, Method]:
+    """Return what a service class offers, by name."""
+    found = {name: getattr(member, "rpc_method", None) for name, member in vars(service_class).items()}
+    return {name: method for name, method in sorted(found.items()) if method is not None}
+
+
+def _unexpected(method: Method, error: Exception) -> CommonwealError:
+    if is_transient(error):
+        _log.warning("%s: the database could not be used: %s", method.name, error)
+        return Unavailable("database_unavailable", "The service cannot reach its data now; try again in a moment.")
+    incident = ids.new_id().hex[-12:]
+    _log.error("%s failed, incident %s", method.name, incident, exc_info=error)
+    return Unavailable(
+        "internal_error", f"The service failed and did nothing; tell its operator the incident number {incident}."
+    )
+
+
+class Replies(SharedExtension):
+    """Sends replies on one kept connection, without confirms: a caller who hears nothing asks again with its key."""
+
+    def setup(self) -> None:
+        self._amqp_uri = self.container.config["AMQP_URI"]
+        self._turn = Semaphore()
+        self._connection: Connection | None = None
+        self._channel: Any = None
+
+    def send(self, reply_to: str, correlation_id: str | None, reply: Reply) -> None:
+        """Send a reply to the caller's own routing key; a caller that has gone is no error."""
+        body = json.dumps(reply.as_payload(), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        properties = {"correlation_id": correlation_id} if correlation_id is not None else {}
+        with self._turn:
+            for attempt in (1, 2):
+                try:
+                    self._publish(body, reply_to, properties)
+                except Exception as error:
+                    self._drop()
+                    if attempt == 2:
+                        _log.warning("a reply could not be sent; its caller will time out: %s", error)
+                else:
+                    return
+
+    def _publish(self, body: bytes, reply_to: str, properties: dict[str, Any]) -> None:
+        if self._channel is None:
+            self._connection = broker.connect(self._amqp_uri)
+            self._channel = self._connection.channel()
+        message = self._channel.prepare_message(
+            body, content_type=CONTENT_TYPE, content_encoding="utf-8", headers={}, properties=dict(properties)
+        )
+        self._channel.basic_publish(message, exchange=RPC_EXCHANGE, routing_key=reply_to)
+
+    def _drop(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            try:
+                connection.collect(socket_timeout=0.1)
+            except Exception as error:
+                _log.debug("dropping a broken connection: %s", error)
+
+    def stop(self) -> None:
+        self._drop()
+
+
+class RpcConsumer(NamekoRpcConsumer):
+    """Takes the requests of a service from its queue and answers each."""
+
+    queue_consumer = QueueConsumer()
+    replies = Replies()
+
+    queue: Queue | None
+    verifier: Verifier
+
+    def setup(self) -> None:
+        if self.queue is None:
+            settings = config.read(self.container.service_name, self.container.config)
+            self.verifier = Verifier.read(settings.token_keys)
+            self.queue = Queue(
+                f"rpc-{self.container.service_name}",
+                exchange=Exchange(RPC_EXCHANGE, type="topic", durable=True),
+                routing_key=f"{self.container.service_name}.*",
+                durable=True,
+            )
+            self.queue_consumer.register_provider(self)
+
+    def handle_message(self, message: Any) -> None:
+        """Answer a request, or refuse one that cannot be answered."""
+        reply_to = message.properties.get("reply_to")
+        if not isinstance(reply_to, str) or not _UUID.match(reply_to):
+            # There is nobody to tell; answering to a queue of the caller's choice would let it write anywhere.
+            _log.warning("a request without a UUID as reply_to was refused")
+            self.queue_consumer.reject_message(message)
+            return
+        try:
+            kwargs = _kwargs_of(message)
+            provider = self._provider_of(message.delivery_info["routing_key"])
+        except CommonwealError as error:
+            self.answer(message, Reply(error=error))
+            return
+        call = Call(kwargs, (message.headers or {}).get(TOKEN_HEADER), self.verifier)
+        try:
+            self.container.spawn_worker(
+                provider, (call,), {}, handle_result=functools.partial(self._handle_result, message)
+            )
+        except ContainerBeingKilled:
+            self.queue_consumer.requeue_message(message)
+
+    def answer(self, message: Any, reply: Reply) -> None:
+        """Send the reply, then tell the broker that the request is done with."""
+        correlation_id = message.properties.get("correlation_id")
+        if not isinstance(correlation_id, str) or len(correlation_id) > MAX_CORRELATION_ID_LENGTH:
+            correlation_id = None
+        self.replies.send(message.properties["reply_to"], correlation_id, reply)
+        self.queue_consumer.ack_message(message)
+
+    def _handle_result(self, message: Any, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        if not isinstance(result, Reply):
+            result = Reply(error=Unavailable("internal_error", "The service failed and did nothing."))
+        self.answer(message, result)
+        return result, None
+
+    def _provider_of(self, routing_key: str) -> Any:
+        name = routing_key.rpartition(".")[2]
+        for provider in self._providers:
+            if provider.method_name == name:
+                return provider
+        raise NotFound("unknown_method", f"{self.container.service_name} has no method of that name.")
+
+
+class Rpc(NamekoRpc):
+    """The entrypoint itself: one per method."""
+
+    rpc_consumer = RpcConsumer()
+
+
+def _kwargs_of(message: Any) -> dict[str, Any]:
+    if message.content_type != CONTENT_TYPE:
+        raise Invalid("content_type", f"Send the request as {CONTENT_TYPE}.")
+    body = message.body
+    if isinstance(body, str):
+        body = body.encode()
+    if len(body) > MAX_REQUEST_BYTES:
+        raise Invalid("too_large", f"The request has {len(body):,} bytes; {MAX_REQUEST_BYTES:,} are the most.")
+    try:
+        payload = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Invalid("not_json", f"The request is not JSON: {error}") from error
+    if not isinstance(payload, dict) or not isinstance(payload.get("kwargs"), dict) or "args" not in payload:
+        raise Invalid("malformed", "Send a JSON object with args and kwargs, as nameko's clients do.")
+    if payload["args"]:
+        raise Invalid("positional_arguments", "Name every argument; positional arguments are not taken.")
+    kwargs: dict[str, Any] = payload["kwargs"]
+    return kwargs
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
