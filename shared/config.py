@@ -24,6 +24,8 @@ from nameko.exceptions import ConfigurationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared.security.tokens import Verifier
+
 #: Waits before an event whose handler failed is tried again; the last one repeats.
 DEFAULT_RETRY_DELAYS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 DEFAULT_MAX_WORKERS = 10
@@ -72,8 +74,8 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     if database_url:
         problems.extend(_problems_of_url(database_url))
     token_keys = Path(text("TOKEN_KEYS"))
-    if config.get("TOKEN_KEYS") and not token_keys.is_file():
-        problems.append(f"COMMONWEAL_TOKEN_KEYS names {token_keys}, which is not a file.")
+    if config.get("TOKEN_KEYS"):
+        problems.extend(_problems_of_keys(token_keys))
     max_workers = _whole_numbers(config.get("max_workers") or DEFAULT_MAX_WORKERS)
     if len(max_workers) != 1:
         problems.append("COMMONWEAL_MAX_WORKERS must be one whole number above zero.")
@@ -92,6 +94,16 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         retry_delays_ms=delays_ms,
         rehearsal_clock=Path(rehearsal_clock) if rehearsal_clock else None,
     )
+
+
+def _problems_of_keys(token_keys: Path) -> list[str]:
+    try:
+        Verifier.read(token_keys)
+    except OSError:
+        return [f"COMMONWEAL_TOKEN_KEYS names {token_keys}, which cannot be read; commonweal-ops keys new makes one."]
+    except ValueError as error:
+        return [f"COMMONWEAL_TOKEN_KEYS names {token_keys}, which is not a JWKS file of public keys: {error}."]
+    return []
 
 
 def _problems_of_url(database_url: str) -> list[str]:

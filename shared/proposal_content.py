@@ -116,6 +116,12 @@ class Benefit(Schema):
         if benefit["kind"] in SAVING_KINDS and benefit["measure"] != "currency":
             raise ValidationError("A saving is measured in currency; choose currency, or another kind.", "measure")
 
+    @validates_schema
+    def _money_is_in_pounds(self, benefit: dict[str, Any], **_: Any) -> None:
+        # Savings are added up over projects: a unit of thousands among them would be wrong by a thousand, unseen.
+        if benefit["measure"] == "currency" and benefit["unit"] != "GBP":
+            raise ValidationError("Amounts of money are in GBP, whole pounds and pence.", "unit")
+
 
 class ProposalContent(Schema):
     """A whole proposal. Sums and membership are rules of eligibility and are not checked here."""

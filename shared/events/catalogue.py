@@ -108,6 +108,11 @@ SUBSCRIPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+def is_consumed(source: str, name: str) -> bool:
+    """Tell whether any service consumes an event."""
+    return any((source, name) in subscriptions for subscriptions in SUBSCRIPTIONS.values())
+
+
 def event_type(source: str, name: str, version: int = 1) -> EventType:
     """Return an event type of the catalogue. :raises KeyError: when there is none."""
     return EVENT_TYPES[f"commonweal.{source}.{name}.v{version}"]

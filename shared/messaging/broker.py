@@ -32,7 +32,7 @@ def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) ->
         reads from all the time.
     """
     if amqp_uri.startswith(embedded.URI):
-        return Connection(embedded.URI)
+        return Connection(f"{embedded.URI}localhost")
     options = {
         "read_timeout": READ_TIMEOUT_S,
         "write_timeout": WRITE_TIMEOUT_S,
@@ -47,4 +47,6 @@ def place_of(uri: str) -> str:
     if uri.startswith(embedded.URI):
         return "the embedded broker"
     parts = urlsplit(uri)
+    if parts.hostname is None:
+        return parts.path
     return f"{parts.hostname}:{parts.port}{parts.path}" if parts.port else f"{parts.hostname}{parts.path}"

@@ -17,8 +17,9 @@ from shared.errors import CommonwealError
 from shared.messaging import broker, inbox, topology
 from shared.messaging.events import Event, Unreadable, decode
 from shared.messaging.publisher import Message, Publisher, PublishFailed
-from shared.messaging.queue_consumer import REMIND_EVERY, RETRY_INTERVAL_S, QueueConsumer
+from shared.messaging.queue_consumer import QueueConsumer
 from shared.storage.database import Database, is_transient
+from shared.waiting import wait_while
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ MAX_ATTEMPTS = 6
 #: The same while the database is to blame: with the default delays about two and a half hours.
 MAX_ATTEMPTS_TRANSIENT = 20
 FORWARD_ATTEMPTS = 5
+FORWARD_INTERVAL_S = 1.0
 
 ATTEMPTS_HEADER = "x-commonweal-attempts"
 REASON_HEADER = "x-commonweal-reason"
@@ -98,27 +100,18 @@ class EventConsumer(SharedExtension, ProviderCollector):
         self.queue = Queue(topology.queue_of(self.service), no_declare=True)
         self._publisher = Publisher(settings.amqp_uri)
         self.queue_consumer.register_provider(self)
-        self._wait_for_topology(settings)
+        self.queue_consumer.broker_answers.wait()
+        wait_while(self.service, lambda: self._problem(settings))
 
-    def _wait_for_topology(self, settings: config.Settings) -> None:
-        waits = 0
-        while not self._topology_is_applied(settings):
-            if waits % REMIND_EVERY == 0:
-                _log.warning(
-                    "%s is waiting: the broker at %s does not have its queues; run: commonweal-ops topology apply",
-                    settings.service,
-                    broker.place_of(settings.amqp_uri),
-                )
-            waits += 1
-            time.sleep(RETRY_INTERVAL_S)
-
-    def _topology_is_applied(self, settings: config.Settings) -> bool:
+    def _problem(self, settings: config.Settings) -> str | None:
+        place = broker.place_of(settings.amqp_uri)
         try:
             with broker.connect(settings.amqp_uri) as connection:
-                return topology.is_applied(connection, settings.service)
+                if not topology.is_applied(connection, self.service):
+                    return f"the broker at {place} does not have its queues; run: commonweal-ops topology apply"
         except OSError as error:
-            _log.debug("the broker does not answer yet: %s", error)
-            return False
+            return f"the broker at {place} does not answer: {error}"
+        return None
 
     def unregister_provider(self, provider: Any) -> None:
         # The last handler to leave takes the queue with it, before the workers are waited for.
@@ -176,12 +169,12 @@ class EventConsumer(SharedExtension, ProviderCollector):
             exc_info=None if expected else error,
         )  # fmt: skip
         if attempts >= limit:
-            self._dead_letter(message, "attempts_used_up", error)
+            self._dead_letter(message, "attempts_used_up", error, attempts)
             return
         delay_ms = self.retry_delays_ms[min(attempts, len(self.retry_delays_ms)) - 1]
         self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: attempts})
 
-    def _dead_letter(self, message: Any, reason: str, error: Exception) -> None:
+    def _dead_letter(self, message: Any, reason: str, error: Exception, attempts: int = 0) -> None:
         _log.error("a message went to the dead letters of %s: %s: %s", self.service, reason, error)
         self._forward(
             message,
@@ -190,7 +183,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
                 REASON_HEADER: reason,
                 ERROR_HEADER: f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH],
                 FAILED_AT_HEADER: clock.now().isoformat(),
-                ATTEMPTS_HEADER: _attempts_of(message),
+                ATTEMPTS_HEADER: attempts,
             },
         )
 
@@ -222,7 +215,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
                     return
                 problem = refused[forwarded.message_id]
             _log.warning("a message could not be moved to %s: %s", queue, problem)
-            time.sleep(RETRY_INTERVAL_S * attempt)
+            time.sleep(FORWARD_INTERVAL_S * attempt)
         self.queue_consumer.requeue_message(message)
 
 

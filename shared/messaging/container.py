@@ -1,6 +1,7 @@
 """The container of every service: checks the whole configuration first, says in one line when it is ready."""
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,16 +18,27 @@ _log = logging.getLogger(__name__)
 class Container(ServiceContainer):
     """nameko's container with a checked configuration; named by ``SERVICE_CONTAINER_CLS`` in each config.yml."""
 
+    _is_ready = False
+
     def __init__(self, service_cls: type, config_values: Mapping[str, Any]) -> None:
         self.settings = config.read(service_cls.name, config_values)  # type: ignore[attr-defined]
         super().__init__(service_cls, {**config_values, "max_workers": self.settings.max_workers})
         if self.settings.rehearsal_clock is not None:
             clock.install(clock.RehearsalClock(self.settings.rehearsal_clock))
 
+    def stop(self) -> None:
+        if not self._is_ready and not self.settings.is_embedded:
+            # It waits for its servers and has taken no work: nameko would wait for extensions that never start.
+            _log.info("%s was stopped before it was ready", self.service_name)
+            logging.shutdown()
+            os._exit(0)
+        super().stop()
+
     def start(self) -> None:
         if self.settings.rehearsal_clock is not None:
             _log.warning("%s runs on a rehearsal's clock: it is %s there", self.service_name, clock.now())
         super().start()
+        self._is_ready = True
         _log.info(
             "%s is ready: %d calls, %d kinds of event; broker %s, database %s",
             self.service_name,

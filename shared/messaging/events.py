@@ -12,7 +12,7 @@ from cloudevents.core.exceptions import BaseCloudEventException
 from cloudevents.core.v1.event import CloudEvent
 from marshmallow import ValidationError
 
-from shared.events.catalogue import EVENT_TYPES, EventType
+from shared.events.catalogue import EVENT_TYPES, EventType, is_consumed
 from shared.fields import flatten
 from shared.messaging.publisher import Message
 from shared.messaging.topology import exchange_of
@@ -84,6 +84,8 @@ def encode(event_type: EventType, *, id: UUID, subject: str, sequence: int, time
         body=encoded.body if isinstance(encoded.body, bytes) else str(encoded.body).encode(),
         headers=encoded.headers,
         content_type=encoded.content_type,
+        # An event that no service consumes may have no queue at all; it must not hold back those behind it.
+        mandatory=is_consumed(event_type.source, event_type.name),
     )
 
 

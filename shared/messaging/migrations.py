@@ -42,3 +42,9 @@ def create_tables_v1() -> None:
         sa.Column("answer", Json, nullable=False),
         sa.Column("recorded_at", UtcDateTime, nullable=False, index=True),
     )
+
+
+def drop_tables_v1() -> None:
+    """Undo :func:`create_tables_v1`."""
+    for table in ("idempotency_keys", "inbox", "outbox"):
+        op.drop_table(table)

@@ -22,7 +22,11 @@ class PublishFailed(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """A message on its way to the broker. ``message_id`` is unique within a batch."""
+    """A message on its way to the broker.
+
+    :param message_id: unique within a batch.
+    :param mandatory: whether the broker must have a queue for it; otherwise it may go nowhere.
+    """
 
     message_id: str
     exchange: str
@@ -31,6 +35,7 @@ class Message:
     headers: Mapping[str, Any]
     content_type: str | None
     properties: Mapping[str, Any] = field(default_factory=dict)
+    mandatory: bool = True
 
 
 class Publisher:
@@ -50,7 +55,7 @@ class Publisher:
         self._last_tag = 0
 
     def publish(self, messages: Sequence[Message]) -> dict[str, str]:
-        """Publish a batch: persistent, mandatory, its confirms awaited together.
+        """Publish a batch: persistent, its confirms awaited together.
 
         :returns: the ``message_id`` of every message that the broker did not take, with the reason.
         :raises PublishFailed: when the broker went away or stopped answering; some messages may have arrived.
@@ -102,9 +107,9 @@ class Publisher:
             if self._confirms:
                 self._unconfirmed[self._last_tag] = message.message_id
             taken = self._channel.basic_publish(
-                prepared, exchange=message.exchange, routing_key=message.routing_key, mandatory=True
+                prepared, exchange=message.exchange, routing_key=message.routing_key, mandatory=message.mandatory
             )
-            if not self._confirms and not taken:
+            if not self._confirms and not taken and message.mandatory:
                 self._refused[message.message_id] = "no queue takes it"
         deadline = time.monotonic() + CONFIRM_TIMEOUT_S
         while self._unconfirmed:

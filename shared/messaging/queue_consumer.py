@@ -6,21 +6,20 @@ stopping service does not leave its last calls to be run again by another.
 """
 
 import logging
-import time
 from functools import partial
 from typing import Any
 
+from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from kombu import Connection
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from shared.messaging import broker
+from shared.waiting import wait_while
 
 _log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 30
-RETRY_INTERVAL_S = 1.0
-REMIND_EVERY = 10
 
 
 class QueueConsumer(NamekoQueueConsumer):
@@ -33,27 +32,22 @@ class QueueConsumer(NamekoQueueConsumer):
     def __init__(self) -> None:
         super().__init__()
         self._in_work: set[Any] = set()
+        self.broker_answers = Event()
         # Acknowledgements of many workers share the channel; a frame must not be cut in two by another.
         self._settling = Semaphore()
 
     def setup(self) -> None:
         """Wait until the broker answers."""
-        waits = 0
-        while problem := self._problem():
-            if waits % REMIND_EVERY == 0:
-                place = broker.place_of(self.amqp_uri)
-                _log.warning(
-                    "%s is waiting: the broker at %s does not answer: %s", self.container.service_name, place, problem
-                )
-            waits += 1
-            time.sleep(RETRY_INTERVAL_S)
+        wait_while(self.container.service_name, self._problem)
+        self.broker_answers.send()
 
     def _problem(self) -> str | None:
         try:
             with broker.connect(self.amqp_uri) as connection:
                 connection.ensure_connection(max_retries=1, timeout=broker.CONNECT_TIMEOUT_S)
         except Exception as error:
-            return str(error) or type(error).__name__
+            place = broker.place_of(self.amqp_uri)
+            return f"the broker at {place} does not answer: {str(error) or type(error).__name__}"
         return None
 
     @property

@@ -69,6 +69,15 @@ class Topology:
             for queue_name, exchange_name, routing_key in self.bindings:
                 channel.queue_bind(queue=queue_name, exchange=exchange_name, routing_key=routing_key)
 
+    def delete(self, connection: Connection) -> None:
+        """Take away what is Commonweal's alone, with every message in it: for rehearsals only."""
+        with connection.channel() as channel:
+            for queue in self.queues:
+                channel.queue_delete(queue.name)
+            for exchange in self.exchanges:
+                if exchange.name != RPC_EXCHANGE:
+                    channel.exchange_delete(exchange.name)
+
 
 def topology(retry_delays_ms: Sequence[int] = DEFAULT_RETRY_DELAYS_MS) -> Topology:
     """Return the topology that the catalogue asks for."""

@@ -1,4 +1,4 @@
-"""Runs services by nameko's own command: ``python -m shared.ops.serve proposals`` is ``nameko run`` with its config.
+"""Runs one service: ``python -m shared.ops.serve proposals`` is ``nameko run`` with the service's config.yml.
 
 Its own module, so that the process patches the standard library before anything else is imported.
 """
@@ -6,22 +6,34 @@ Its own module, so that the process patches the standard library before anything
 import warnings
 
 warnings.filterwarnings("ignore", message=r"\s*Eventlet is deprecated")
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
 import eventlet  # noqa: E402
 
 eventlet.monkey_patch()
 
 import sys  # noqa: E402
+from argparse import Namespace  # noqa: E402
 from importlib.resources import files  # noqa: E402
 
-from nameko.cli.main import main as nameko  # noqa: E402
+from nameko.cli import run  # noqa: E402
+from nameko.cli.main import setup_yaml_parser  # noqa: E402
+from nameko.exceptions import CommandError, ConfigurationError  # noqa: E402
 
 
 def main(service: str) -> None:
-    """Run one service until it is told to stop (SIGTERM, or Ctrl-C)."""
+    """Run a service until it is told to stop (SIGTERM, or Ctrl-C); exits with 1 when it cannot start.
+
+    :param service: the service's short name.
+    """
+    setup_yaml_parser()
     config = files(f"services.{service}").joinpath("config.yml")
-    sys.argv = ["nameko", "run", "--config", str(config), f"services.{service}.service"]
-    nameko()
+    try:
+        run.main(Namespace(config=str(config), services=[f"services.{service}.service"], backdoor_port=None))
+    except (CommandError, ConfigurationError) as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class Verifier:
 
     @classmethod
     def read(cls, path: Path) -> "Verifier":
-        """Read a JWKS file. :raises ValueError: when it is not one."""
+        """Read a JWKS file. :raises OSError: when it cannot be read. :raises ValueError: when it is not one."""
         return cls(json.loads(path.read_text()))
 
     def verify(self, token: object) -> Principal:

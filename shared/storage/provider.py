@@ -1,8 +1,5 @@
 """Gives a nameko service its database."""
 
-import logging
-import time
-
 from nameko.extensions import DependencyProvider, SharedExtension
 from sqlalchemy.exc import DBAPIError
 
@@ -10,11 +7,7 @@ from shared import config
 from shared.messaging.broker import place_of
 from shared.storage import migrate
 from shared.storage.database import Database
-
-_log = logging.getLogger(__name__)
-
-RETRY_INTERVAL_S = 1.0
-REMIND_EVERY = 10
+from shared.waiting import wait_while
 
 
 class DatabaseConnection(SharedExtension):
@@ -26,12 +19,7 @@ class DatabaseConnection(SharedExtension):
         settings = config.read(self.container.service_name, self.container.config)
         # One connection per worker, one for the relay's reads and one to spare.
         self.database = Database(settings.database_url, pool_size=settings.max_workers + 2)
-        waits = 0
-        while problem := self._problem(settings):
-            if waits % REMIND_EVERY == 0:
-                _log.warning("%s is waiting: %s", settings.service, problem)
-            waits += 1
-            time.sleep(RETRY_INTERVAL_S)
+        wait_while(settings.service, lambda: self._problem(settings))
 
     def _problem(self, settings: config.Settings) -> str | None:
         place = place_of(settings.database_url)

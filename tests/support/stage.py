@@ -1,0 +1,166 @@
+"""The three services running, to be called and to be sent events: as processes on real servers, or embedded.
+
+The same tests run on both (design, rule 7). Embedded, the services live in the test's own process, so that run has a
+process of its own: see ``tests/integration/messaging/test_embedded_pair.py``.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kombu import Connection
+
+from commonweal import Client
+from shared import ids
+from shared.messaging import broker, embedded
+from shared.messaging.publisher import Message, Publisher
+from shared.messaging.topology import topology
+from shared.ops.launch import ServiceProcess
+from shared.ops.names import SERVICES
+from shared.security.tokens import SigningKey
+from shared.storage import migrate
+from shared.storage.database import Database
+
+Result = TypeVar("Result")
+
+#: Short waits before an event is tried again, so that a test sees all of them.
+RETRY_DELAYS_MS = (50, 100)
+WAIT_S = 20.0
+
+
+def eventually(ask: Callable[[], Result], *, within_s: float = WAIT_S) -> Result:
+    """Ask until the answer is true, and return it; fail with the last answer or error when it never is."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            answer = ask()
+            if answer:
+                return answer
+            problem: Exception | None = None
+        except Exception as error:
+            problem = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not so within {within_s:g} s; the last answer was {answer!r}") from problem
+        time.sleep(0.02)
+
+
+@dataclass
+class Stage:
+    """A running system.
+
+    :param kind: ``embedded`` or ``servers``.
+    :param processes: the service processes by name; none embedded.
+    """
+
+    kind: str
+    amqp_uri: str
+    database_urls: dict[str, str]
+    signing_key: SigningKey
+    processes: dict[str, ServiceProcess] = field(default_factory=dict)
+    environment: dict[str, dict[str, str]] = field(default_factory=dict)
+    _databases: dict[str, Database] = field(default_factory=dict)
+    _client: Client | None = None
+
+    def caller(self, *roles: str, council: str | None = None, subject: str | None = None) -> Client:
+        """Return a client that calls in these roles, as a new person unless ``subject`` names one."""
+        if self._client is None:
+            self._client = Client(self.amqp_uri, token="")
+        subject = subject or f"{'-'.join(roles)}-{ids.new_id().hex[-8:]}@test.example"
+        return self._client.acting(self.signing_key.issue(subject, roles, council=council))
+
+    def publish(self, *messages: Message) -> dict[str, str]:
+        """Publish messages as a relay does; returns what was not taken."""
+        publisher = Publisher(self.amqp_uri)
+        try:
+            return publisher.publish(messages)
+        finally:
+            publisher.close()
+
+    def connect(self) -> Connection:
+        """Return a connection to the broker, to be used as a context manager."""
+        return broker.connect(self.amqp_uri)
+
+    def take(self, queue: str) -> Any:
+        """Take one message from a queue, waiting for it."""
+
+        def get() -> Any:
+            with self.connect() as connection, connection.channel() as channel:
+                message = channel.basic_get(queue, no_ack=True)
+                return None if message is None else channel.message_to_python(message)
+
+        return eventually(get)
+
+    def is_empty(self, queue: str) -> bool:
+        """Tell whether no message is ready in a queue."""
+        with self.connect() as connection, connection.channel() as channel:
+            return bool(channel.queue_declare(queue=queue, passive=True).message_count == 0)
+
+    def database(self, service: str) -> Database:
+        """Return a connection of the test's own to a service's database."""
+        if service not in self._databases:
+            self._databases[service] = Database(self.database_urls[service])
+        return self._databases[service]
+
+    def close(self) -> None:
+        """Give back what the test itself holds."""
+        if self._client is not None:
+            self._client.close()
+        for database in self._databases.values():
+            database.close()
+
+
+@contextmanager
+def stage_on_servers(
+    amqp_uri: str,
+    make_database: Callable[[], str],
+    directory: Path,
+    *,
+    services: tuple[str, ...] = SERVICES,
+    extra_environment: Mapping[str, str] | None = None,
+) -> Iterator[Stage]:
+    """Run services as processes on a virtual host and databases of their own."""
+    signing_key = SigningKey.new()
+    keys = directory / "keys.json"
+    keys.write_text(json.dumps({"keys": [signing_key.public_jwk()]}))
+    urls = {service: make_database() for service in SERVICES}
+    for service, url in urls.items():
+        migrate.upgrade(service, url)
+    with broker.connect(amqp_uri) as connection:
+        topology(RETRY_DELAYS_MS).apply(connection)
+    environment = {
+        service: {
+            "COMMONWEAL_AMQP_URI": amqp_uri,
+            "COMMONWEAL_DATABASE_URL": urls[service],
+            "COMMONWEAL_TOKEN_KEYS": str(keys),
+            "COMMONWEAL_RETRY_DELAYS_MS": ",".join(map(str, RETRY_DELAYS_MS)),
+            **(extra_environment or {}),
+        }
+        for service in SERVICES
+    }
+    with ExitStack() as stack:
+        processes = {
+            service: stack.enter_context(ServiceProcess(service, environment[service])) for service in services
+        }
+        for process in processes.values():
+            process.wait_until_ready()
+        stage = Stage("servers", amqp_uri, urls, signing_key, processes, environment)
+        stack.callback(stage.close)
+        yield stage
+
+
+@contextmanager
+def stage_embedded(directory: Path) -> Iterator[Stage]:
+    """Run every service in this process, which must have been patched by eventlet at its start."""
+    from shared.ops import embedded as embedded_services
+
+    signing_key = SigningKey.new()
+    with ExitStack() as stack:
+        stack.enter_context(embedded_services.running(directory, signing_key, retry_delays_ms=RETRY_DELAYS_MS))
+        urls = {service: f"sqlite:///{directory}/{service}.db" for service in SERVICES}
+        stage = Stage("embedded", embedded.URI, urls, signing_key)
+        stack.callback(stage.close)
+        yield stage
