@@ -6,6 +6,7 @@ from datetime import datetime
 from rich import box
 from rich.columns import Columns
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -38,19 +39,24 @@ class Screen:
 
     def done(self, text: str) -> None:
         """Tell something that happened."""
-        self.console.print(Text.assemble(("  ✓ ", "bold green"), Text.from_markup(text)))
+        self._told("✓", "bold green", text)
 
     def by_itself(self, text: str) -> None:
         """Tell something that happened without anybody asking for it: an event had its effect."""
-        self.console.print(Text.assemble(("  ⇢ ", "bold magenta"), Text.from_markup(text)))
+        self._told("⇢", "bold magenta", text)
 
     def refused(self, text: str) -> None:
         """Tell of a refusal that belongs to the story."""
-        self.console.print(Text.assemble(("  ✗ ", "bold yellow"), Text.from_markup(text)))
+        self._told("✗", "bold yellow", text)
 
     def note(self, text: str) -> None:
         """Explain something in passing."""
-        self.console.print(Text.from_markup(f"    {text}", style="dim"))
+        self.console.print(Padding(Text.from_markup(text, style="dim"), (0, 0, 0, 4)))
+
+    def _told(self, mark: str, style: str, text: str) -> None:
+        line = Table.grid(padding=(0, 1))
+        line.add_row(" ", Text(mark, style=style), Text.from_markup(text))
+        self.console.print(line)
 
     def columns(self, cells: Iterable[str]) -> None:
         """Print many short cells side by side."""

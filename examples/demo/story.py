@@ -124,8 +124,7 @@ class Story:
             self.proposals[key] = submitted
             self.screen.done(
                 f"[bold]{submitted['reference']}[/] {submitted['title']}\n"
-                f"    {self._councils(submitted)} ask for {format_pounds(content['requested_pence'])}; "
-                f"revision {submitted['revision']}, content {submitted['content_hash'][:12]}"
+                f"{self._councils(submitted)} ask for {format_pounds(content['requested_pence'])}."
             )
         self._day("confirmed_on")
         confirmations = 0
@@ -362,15 +361,16 @@ class Story:
         self._day("drawdown_requested_on")
         proposer = self.programme.proposer(award["lead_council"])
         self._as(proposer).funding.request_drawdown(**about, evidence=drawdown["evidence"])
+        self.screen.done(f"{proposer.name} asks for the tranche.")
         self._day("drawdown_approved_on")
         self._as(self.programme.approver).funding.approve_drawdown(**about)
+        self.screen.done(f"{self.programme.approver.name} approves the drawdown.")
         day = self._day("tranche_paid_on")
         paid = self._as(self.programme.treasurer).funding.record_payment(
             **about, payment_reference=drawdown["payment_reference"], paid_on=f"{day:%Y-%m-%d}"
         )
         self.screen.done(
-            f"{proposer.name} asks, {self.programme.approver.name} approves, {self.programme.treasurer.name} pays "
-            f"{format_pounds(paid['amount_pence'])} ({paid['payment_reference']})."
+            f"{self.programme.treasurer.name} pays {format_pounds(paid['amount_pence'])} ({paid['payment_reference']})."
         )
 
     def _period(self, cdo: Client, report: dict[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 
 from marshmallow import fields, validate
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.errors import Conflict
 from shared.messaging.tables import idempotency_keys
+from shared.storage.upsert import insert_into
 
 #: The field that every write takes beside its own.
 KEY_FIELD = "idempotency_key"
@@ -49,9 +49,8 @@ class Slot:
 
         While another transaction holds the same key this waits for it to end.
         """
-        dialect = postgresql if self.session.get_bind().dialect.name == "postgresql" else sqlite
         claim = (
-            dialect.insert(idempotency_keys)
+            insert_into(self.session, idempotency_keys)
             .values(
                 subject=self.subject,
                 key=self.key,

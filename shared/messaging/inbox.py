@@ -1,11 +1,11 @@
 """The inbox: an event's receipt is written in the transaction of its effect, so each event has its effect once."""
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.messaging.events import Event
 from shared.messaging.tables import inbox
+from shared.storage.upsert import insert_into
 
 
 def receive(session: Session, event: Event) -> bool:
@@ -14,9 +14,8 @@ def receive(session: Session, event: Event) -> bool:
     While another transaction is receiving the same event this waits for it to end, so two deliveries of one event,
     however close, cannot both pass.
     """
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     receipt = (
-        dialect.insert(inbox)
+        insert_into(session, inbox)
         .values(source=event.source, event_id=event.id, type=event.type.type, processed_at=clock.now())
         .on_conflict_do_nothing()
     )

@@ -23,6 +23,7 @@ AUDIENCE = "commonweal"
 REQUIRED_CLAIMS = ["sub", "aud", "exp", "iat", "jti", "roles"]
 CLOCK_SKEW_S = 30
 MAX_TOKEN_LENGTH = 4096
+MAX_SUBJECT_LENGTH = 128
 MAX_CACHED_TOKENS = 10_000
 
 
@@ -80,6 +81,8 @@ class SigningKey:
         :param lifetime: how long the token is good for.
         :raises ValueError: for an unknown role or council, or a council's role without a council.
         """
+        if not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+            raise ValueError(f"a subject has 1 to {MAX_SUBJECT_LENGTH} characters")
         roles = sorted(set(roles))
         unknown = set(roles) - ROLES
         if unknown or not roles:
@@ -165,14 +168,16 @@ class Verifier:
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    roles, council = claims["roles"], claims.get("council")
+    subject, roles, council = claims["sub"], claims["roles"], claims.get("council")
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+        raise _unsound()
     if not isinstance(roles, list) or not ROLES.issuperset(map(str, roles)):
         raise _unsound()
     if council is not None and not councils.is_council(council):
         raise _unsound()
     if council is None and COUNCIL_ROLES.intersection(roles):
         raise _unsound()
-    return Principal(subject=claims["sub"], roles=frozenset(roles), council=council)
+    return Principal(subject=subject, roles=frozenset(roles), council=council)
 
 
 def _unsound() -> Unauthenticated:

@@ -1,0 +1,150 @@
+"""Records each of funding's events in the outbox, with the version that it takes its aggregate to."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.funding.models import Award, Contribution, Member, Payment, Pool, Receipt, Tranche
+from shared.events.catalogue import event_type
+from shared.messaging import outbox
+from shared.proposal_content import ProposalContent
+
+
+def pool_opened(session: Session, pool: Pool) -> None:
+    """Councils put their money together."""
+    _record(
+        session,
+        pool,
+        "pool_opened",
+        {
+            "pool_id": pool.id,
+            "name": pool.name,
+            "starts_on": pool.starts_on,
+            "ends_on": pool.ends_on,
+            "years": pool.years,
+        },
+    )
+
+
+def member_joined(session: Session, pool: Pool, member: Member) -> None:
+    """A council is a member of the pool."""
+    _record(
+        session,
+        pool,
+        "member_joined",
+        {"pool_id": pool.id, "council": member.council, "joins_on": member.joins_on},
+    )
+
+
+def contribution_pledged(session: Session, pool: Pool, share: Contribution) -> None:
+    """A council owes the pool its share of a financial year."""
+    _record(
+        session,
+        pool,
+        "contribution_pledged",
+        {"pool_id": pool.id, "council": share.council, "year": share.year, "amount_pence": share.amount_pence},
+    )
+
+
+def contribution_recorded(session: Session, pool: Pool, receipt: Receipt) -> None:
+    """A council's money arrived."""
+    _record(
+        session,
+        pool,
+        "contribution_recorded",
+        {
+            "pool_id": pool.id,
+            "council": receipt.council,
+            "amount_pence": receipt.amount_pence,
+            "unpledged_pence": receipt.unpledged_pence,
+            "bank_reference": receipt.bank_reference,
+            "received_on": receipt.received_on,
+        },
+    )
+
+
+def award_offered(session: Session, award: Award) -> None:
+    """A second person approved the offer: it is real to the council now."""
+    _record(
+        session,
+        award,
+        "award_offered",
+        {**_about(award), "amount_pence": award.amount_pence, "expires_on": award.expires_on},
+    )
+
+
+def award_declined(session: Session, award: Award) -> None:
+    """The lead council does not take the offer."""
+    _record(
+        session,
+        award,
+        "award_declined",
+        {**_about(award), "reason": award.decline_reason, "declined_at": award.declined_at},
+    )
+
+
+def project_funded(session: Session, award: Award) -> None:
+    """The lead council accepted; carries all that tracking the project needs."""
+    candidate = award.candidate
+    _record(
+        session,
+        award,
+        "project_funded",
+        {
+            **_about(award),
+            "project_id": award.project_id,
+            "amount_pence": award.amount_pence,
+            "revision": candidate.revision,
+            "content_hash": candidate.content_hash,
+            "content": ProposalContent().load(candidate.approved_content),
+            "funded_at": award.accepted_at,
+        },
+    )
+
+
+def drawdown_approved(session: Session, award: Award, tranche: Tranche) -> None:
+    """A second person approved the payment of a tranche."""
+    _record(
+        session,
+        award,
+        "drawdown_approved",
+        {**_about_tranche(award, tranche), "approved_at": tranche.approved_at},
+    )
+
+
+def tranche_paid(session: Session, award: Award, tranche: Tranche, payment: Payment) -> None:
+    """A tranche left the pool for the lead council."""
+    _record(
+        session,
+        award,
+        "tranche_paid",
+        {
+            **_about_tranche(award, tranche),
+            "payment_reference": payment.payment_reference,
+            "paid_on": payment.paid_on,
+        },
+    )
+
+
+def _record(session: Session, aggregate: Pool | Award, name: str, data: dict[str, Any]) -> None:
+    aggregate.version += 1
+    outbox.record(session, event_type("funding", name), subject=aggregate.id, sequence=aggregate.version, data=data)
+
+
+def _about(award: Award) -> dict[str, Any]:
+    return {
+        "award_id": award.id,
+        "pool_id": award.pool_id,
+        "proposal_id": award.proposal_id,
+        "proposal_reference": award.candidate.reference,
+        "lead_council": award.lead_council,
+    }
+
+
+def _about_tranche(award: Award, tranche: Tranche) -> dict[str, Any]:
+    return {
+        **_about(award),
+        "project_id": award.project_id,
+        "tranche": tranche.key,
+        "amount_pence": tranche.amount_pence,
+    }

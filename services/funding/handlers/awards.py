@@ -1,0 +1,156 @@
+"""Awards: offered by one person, approved by another, accepted or declined by the lead council.
+
+Rows are locked in one order everywhere, so that no two transactions wait for each other: the candidate or the award,
+then the pool, then the ledger's accounts by name, then the counter of references.
+"""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from services.funding import access, domain, events, ledger, ledger_store
+from services.funding.domain import LIVE_AWARD_STATES, AwardState, TrancheState
+from services.funding.handlers.candidates import locked_candidate
+from services.funding.models import Award, Candidate, ReferenceCounter, Tranche
+from shared import clock, ids
+from shared.errors import Conflict
+from shared.fields import Command
+from shared.security.principal import Principal
+from shared.storage.paging import page
+from shared.storage.references import next_reference
+
+
+def offer_award(session: Session, principal: Principal, command: Command) -> Award:
+    """Hold an approved proposal's money and ask a second person to approve the offer."""
+    pool = access.pool(session, principal, command.pool_id)
+    candidate = locked_candidate(session, command.proposal_id)
+    domain.check_offer(
+        candidate.approved_content,
+        withdrawn_at=candidate.withdrawn_at,
+        amount_pence=command.amount_pence,
+        expires_on=command.expires_on,
+        today=clock.today(),
+    )
+    domain.check_member(pool.members, candidate.lead_council)
+    _check_no_live_award(session, candidate)
+    award = Award(
+        id=ids.new_id(),
+        pool_id=pool.id,
+        proposal_id=candidate.proposal_id,
+        candidate=candidate,
+        state=AwardState.OFFERED,
+        amount_pence=command.amount_pence,
+        expires_on=command.expires_on,
+        offered_by=principal.subject,
+        offered_at=clock.now(),
+        version=0,
+        tranches=[],
+    )
+    _reserve(session, principal, award)
+    award.reference = next_reference(session, ReferenceCounter, "A", clock.today().year)
+    session.add(award)
+    return award
+
+
+def approve_award(session: Session, principal: Principal, command: Command) -> Award:
+    """Open an offer for acceptance, as the second person; that makes it real to the council."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    domain.approve_award(award, by=principal, at=clock.now())
+    events.award_offered(session, award)
+    return award
+
+
+def accept_award(session: Session, principal: Principal, command: Command) -> Award:
+    """Take an offer for the lead council: its money is committed and the project is born."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    domain.accept_award(award, by=principal, at=clock.now(), project_id=ids.new_id())
+    award.tranches = [
+        Tranche(
+            key=terms.key,
+            position=position,
+            title=terms.title,
+            due_on=terms.due_on,
+            amount_pence=terms.amount_pence,
+            state=TrancheState.LOCKED,
+        )
+        for position, terms in enumerate(domain.tranches_of(award.candidate.approved_content), start=1)
+    ]
+    _commit(session, principal, award)
+    events.project_funded(session, award)
+    return award
+
+
+def decline_award(session: Session, principal: Principal, command: Command) -> Award:
+    """Turn an offer down for the lead council: its money is free again."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    domain.decline_award(award, by=principal, at=clock.now(), reason=command.reason)
+    _release(session, principal, award)
+    events.award_declined(session, award)
+    return award
+
+
+def get_award(session: Session, principal: Principal, command: Command) -> Award:
+    """Return an award."""
+    return access.award(session, principal, command.award_id)
+
+
+def list_awards(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+    """Return a page of awards, oldest first; a council sees those of proposals in which it takes part."""
+    statement = select(Award).options(
+        selectinload(Award.candidate), selectinload(Award.tranches).selectinload(Tranche.payment)
+    )
+    if command.pool_id is not None:
+        statement = statement.where(Award.pool_id == command.pool_id)
+    if command.state is not None:
+        statement = statement.where(Award.state == command.state)
+    if command.council is not None:
+        statement = statement.where(access.with_council(Award.proposal_id, command.council))
+    if not access.sees_everything(principal):
+        statement = statement.where(access.with_council(Award.proposal_id, principal.council))
+    return page(session, statement, by=Award.id, request=command)
+
+
+def _check_no_live_award(session: Session, candidate: Candidate) -> None:
+    live = session.scalar(
+        select(Award).where(Award.proposal_id == candidate.proposal_id, Award.state.in_(LIVE_AWARD_STATES))
+    )
+    if live is not None:
+        raise Conflict(
+            "award_exists", f"{candidate.reference} has the award {live.reference} already, which is {live.state}."
+        )
+
+
+def _reserve(session: Session, principal: Principal, award: Award) -> None:
+    transaction = ledger.reserve(
+        award_id=award.id,
+        proposal_id=award.proposal_id,
+        amount_pence=award.amount_pence,
+        on=clock.today(),
+        author=principal.subject,
+    )
+    ledger_store.post(session, award.pool_id, [transaction])
+
+
+def _release(session: Session, principal: Principal, award: Award) -> None:
+    transaction = ledger.release(
+        award_id=award.id,
+        proposal_id=award.proposal_id,
+        amount_pence=award.amount_pence,
+        on=clock.today(),
+        author=principal.subject,
+    )
+    ledger_store.post(session, award.pool_id, [transaction])
+
+
+def _commit(session: Session, principal: Principal, award: Award) -> None:
+    transaction = ledger.commit(
+        award_id=award.id,
+        proposal_id=award.proposal_id,
+        project_id=award.funded_project_id,
+        amount_pence=award.amount_pence,
+        on=clock.today(),
+        author=principal.subject,
+        approver=award.approved_by,
+    )
+    ledger_store.post(session, award.pool_id, [transaction])

@@ -1,0 +1,34 @@
+"""The pool's books: its ledger read and checked."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from services.funding import access, ledger, ledger_store
+from services.funding.models import LedgerAccount, LedgerPosting, LedgerTransaction
+from shared.fields import Command
+from shared.security.principal import Principal
+from shared.storage.paging import page
+
+
+def list_transactions(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+    """Return a page of a pool's transactions, oldest first; a council sees those that move its own accounts."""
+    pool = access.pool(session, principal, command.pool_id)
+    statement = (
+        select(LedgerTransaction)
+        .where(LedgerTransaction.pool_id == pool.id)
+        .options(selectinload(LedgerTransaction.postings).joinedload(LedgerPosting.account))
+    )
+    if not access.sees_everything(principal):
+        council = str(principal.council)
+        own_accounts = [ledger.council_account(council), ledger.pledged_account(council)]
+        statement = statement.where(
+            LedgerTransaction.postings.any(LedgerPosting.account.has(LedgerAccount.name.in_(own_accounts)))
+        )
+    return page(session, statement, by=LedgerTransaction.id, request=command)
+
+
+def verify_ledger(session: Session, principal: Principal, command: Command) -> ledger_store.Verification:
+    """Check a pool's ledger against its own rows."""
+    return ledger_store.verify(session, access.pool(session, principal, command.pool_id).id)

@@ -1,0 +1,90 @@
+"""Drawdowns: a tranche is unlocked by its milestone, requested, approved by a second person, and paid."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.funding import access, domain, events, ledger, ledger_store
+from services.funding.domain import AwardState
+from services.funding.models import Award, Payment, Tranche
+from shared import clock, ids
+from shared.errors import Conflict
+from shared.fields import Command
+from shared.messaging.events import Event
+from shared.security.principal import Principal
+
+
+def unlock_tranche(session: Session, event: Event) -> None:
+    """Let the tranche of an achieved milestone be claimed; a milestone that carries no money unlocks nothing."""
+    award = access.locked_award(session, event.data["award_id"])
+    if award is None or award.state != AwardState.ACTIVE:
+        raise Conflict("award_not_active", f"There is no active award {event.data['award_id']} to unlock a tranche of.")
+    for tranche in award.tranches:
+        if tranche.key == event.data["milestone"]:
+            domain.unlock_tranche(tranche, event.data["achieved_on"])
+
+
+def request_drawdown(session: Session, principal: Principal, command: Command) -> Award:
+    """Ask for the payment of a tranche, for the lead council."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    tranche = access.tranche(award, command.tranche)
+    domain.request_drawdown(tranche, award, by=principal, at=clock.now(), evidence=command.evidence)
+    return award
+
+
+def approve_drawdown(session: Session, principal: Principal, command: Command) -> Award:
+    """Let a requested tranche be paid, as the second person."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    tranche = access.tranche(award, command.tranche)
+    domain.approve_drawdown(tranche, by=principal, at=clock.now())
+    events.drawdown_approved(session, award, tranche)
+    return award
+
+
+def reject_drawdown(session: Session, principal: Principal, command: Command) -> Award:
+    """Send a request back to the lead council."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    tranche = access.tranche(award, command.tranche)
+    domain.reject_drawdown(tranche, by=principal, at=clock.now(), reason=command.reason)
+    return award
+
+
+def record_payment(session: Session, principal: Principal, command: Command) -> Payment:
+    """Record that an approved tranche was paid; the same facts again are the same payment."""
+    award = access.award(session, principal, command.award_id, lock=True)
+    # The pool's row makes payments of different awards take turns, so that two cannot use one reference.
+    access.pool(session, principal, award.pool_id, lock=True)
+    facts = {"award_id": command.award_id, "tranche": command.tranche, "paid_on": command.paid_on}
+    first = session.scalar(
+        select(Payment).where(Payment.pool_id == award.pool_id, Payment.payment_reference == command.payment_reference)
+    )
+    if first is not None:
+        domain.check_same_facts("payment_reference", command.payment_reference, first, facts)
+        return first
+    tranche = access.tranche(award, command.tranche)
+    domain.pay_tranche(tranche, by=principal, paid_on=command.paid_on, today=clock.today())
+    tranche.payment = Payment(
+        id=ids.new_id(),
+        pool_id=award.pool_id,
+        amount_pence=tranche.amount_pence,
+        payment_reference=command.payment_reference,
+        recorded_by=principal.subject,
+        recorded_at=clock.now(),
+        **facts,
+    )
+    _pay(session, award, tranche, tranche.payment)
+    events.tranche_paid(session, award, tranche, tranche.payment)
+    return tranche.payment
+
+
+def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment) -> None:
+    transaction = ledger.pay(
+        award_id=award.id,
+        project_id=award.funded_project_id,
+        tranche=tranche.key,
+        amount_pence=payment.amount_pence,
+        payment_reference=payment.payment_reference,
+        on=payment.paid_on,
+        author=payment.recorded_by,
+        approver=tranche.approved_by,
+    )
+    ledger_store.post(session, award.pool_id, [transaction])

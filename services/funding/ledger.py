@@ -1,0 +1,312 @@
+"""The pool's ledger: balanced double entry in whole pence, as rules in plain Python (design, section 7).
+
+A posting of ``+n`` adds ``n`` pence to an account's balance, and the postings of a transaction add up to zero, so money
+is only ever moved. ``council:<gss>`` is the world outside and goes below zero; no other account ever does. What is
+written stays written: a correction is another transaction.
+
+====================== ==========================================================
+flow                   postings
+====================== ==========================================================
+pledge                 ``council`` -n, ``pledged`` +n
+receipt                ``pledged`` -n as far as it reaches, ``council`` for the rest, ``available`` +n
+reserve, release       ``available`` to ``reserved``, and back
+commit                 ``reserved`` to ``committed``
+pay                    ``committed`` to ``paid``
+====================== ==========================================================
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from shared.errors import Conflict
+from shared.money import format_pounds
+
+#: The one account of what is received and free, and the kinds of those that a council, proposal or project has.
+AVAILABLE = "available"
+COUNCIL, PLEDGED, RESERVED, COMMITTED, PAID = "council", "pledged", "reserved", "committed", "paid"
+
+
+def council_account(gss_code: str) -> str:
+    """Return the account of the world outside for a council."""
+    return f"{COUNCIL}:{gss_code}"
+
+
+def pledged_account(gss_code: str) -> str:
+    """Return the account of what a council has agreed to pay and not yet paid."""
+    return f"{PLEDGED}:{gss_code}"
+
+
+def reserved_account(proposal_id: UUID) -> str:
+    """Return the account of what is held for a proposal while its award is on offer."""
+    return f"{RESERVED}:{proposal_id}"
+
+
+def committed_account(project_id: UUID) -> str:
+    """Return the account of what a project has been promised and not yet paid."""
+    return f"{COMMITTED}:{project_id}"
+
+
+def paid_account(project_id: UUID) -> str:
+    """Return the account of what a project has been paid."""
+    return f"{PAID}:{project_id}"
+
+
+def kind_of(account: str) -> str:
+    """Return what kind of account a name stands for: the part before the colon."""
+    return account.partition(":")[0]
+
+
+def may_go_below_zero(account: str) -> bool:
+    """Tell whether an account may: only the world outside."""
+    return kind_of(account) == COUNCIL
+
+
+@dataclass(frozen=True)
+class Posting:
+    """A change of one account's balance by ``amount_pence``, never zero."""
+
+    account: str
+    amount_pence: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transaction:
+    """Postings that happen together.
+
+    :param kind: the flow, such as ``pledge``.
+    :param key: what this transaction is about, in business terms; a pool's ledger holds each key once.
+    :param effective_on: the day on which the money moved, whenever it was written down.
+    :param author: the subject of whoever caused it.
+    :param approver: the subject of the second person, where two are needed.
+    :param about: the ids and references of what it is about, as text.
+    :raises ValueError: when it does not balance; a fault in the service, never a caller's.
+    """
+
+    kind: str
+    key: str
+    effective_on: date
+    author: str
+    approver: str | None = None
+    about: Mapping[str, str]
+    postings: tuple[Posting, ...]
+
+    def __post_init__(self) -> None:
+        if any(posting.amount_pence == 0 for posting in self.postings):
+            raise ValueError(f"{self.key} has a posting of nothing")
+        if len(self.accounts) < len(self.postings):
+            raise ValueError(f"{self.key} posts twice to one account")
+        if not self.postings or sum(posting.amount_pence for posting in self.postings) != 0:
+            raise ValueError(f"{self.key} does not balance")
+
+    @property
+    def accounts(self) -> frozenset[str]:
+        """The names of the accounts that it touches."""
+        return frozenset(posting.account for posting in self.postings)
+
+
+def apply(balances: Mapping[str, int], transaction: Transaction) -> dict[str, int]:
+    """Return the balances after a transaction.
+
+    :param balances: balance in pence by account name; an account that is not named has none.
+    :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not.
+    """
+    after = dict(balances)
+    for posting in transaction.postings:
+        before = after.get(posting.account, 0)
+        after[posting.account] = before + posting.amount_pence
+        if after[posting.account] < 0 and not may_go_below_zero(posting.account):
+            raise _insufficient_funds(posting, before)
+    return after
+
+
+def _insufficient_funds(posting: Posting, balance_pence: int) -> Conflict:
+    has, takes = format_pounds(balance_pence), format_pounds(-posting.amount_pence)
+    if posting.account == AVAILABLE:
+        sentence = f"The pool has {has} available and this takes {takes}; record more receipts first, or take less."
+    else:
+        sentence = f"{posting.account} holds {has} and this takes {takes}; look at the pool's transactions."
+    return Conflict("insufficient_funds", sentence, {"amount_pence": [f"At most {balance_pence} pence."]})
+
+
+# --- flows ----------------------------------------------------------------------------------------------------------
+
+
+def pledge(*, council: str, year: str, amount_pence: int, on: date, author: str) -> Transaction:
+    """A council owes the pool its share of a financial year.
+
+    :param on: the day on which the share was agreed.
+    """
+    return Transaction(
+        kind="pledge",
+        key=f"pledge:{year}:{council}",
+        effective_on=on,
+        author=author,
+        about={"council": council, "year": year},
+        postings=_move(council_account(council), pledged_account(council), amount_pence),
+    )
+
+
+def unpledged_part(amount_pence: int, outstanding_pence: int) -> int:
+    """Return how much of a receipt goes beyond what its council has pledged and not yet paid."""
+    return max(0, amount_pence - outstanding_pence)
+
+
+def receipt(
+    *, council: str, amount_pence: int, outstanding_pence: int, bank_reference: str, on: date, author: str
+) -> Transaction:
+    """A council's money arrived: it settles what was pledged, and what goes beyond comes from outside.
+
+    :param outstanding_pence: the balance of the council's pledged account.
+    :param on: the day on which the money was received.
+    """
+    unpledged_pence = unpledged_part(amount_pence, outstanding_pence)
+    sources = {pledged_account(council): amount_pence - unpledged_pence, council_account(council): unpledged_pence}
+    return Transaction(
+        kind="receipt",
+        key=f"receipt:{bank_reference}",
+        effective_on=on,
+        author=author,
+        about={"council": council, "bank_reference": bank_reference},
+        postings=(
+            *(Posting(account, -taken_pence) for account, taken_pence in sources.items() if taken_pence),
+            Posting(AVAILABLE, amount_pence),
+        ),
+    )
+
+
+def reserve(*, award_id: UUID, proposal_id: UUID, amount_pence: int, on: date, author: str) -> Transaction:
+    """Money is held for a proposal while its award is on offer."""
+    return Transaction(
+        kind="reserve",
+        key=f"reserve:{award_id}",
+        effective_on=on,
+        author=author,
+        about={"award_id": str(award_id), "proposal_id": str(proposal_id)},
+        postings=_move(AVAILABLE, reserved_account(proposal_id), amount_pence),
+    )
+
+
+def release(*, award_id: UUID, proposal_id: UUID, amount_pence: int, on: date, author: str) -> Transaction:
+    """Money that was held is free again."""
+    return Transaction(
+        kind="release",
+        key=f"release:{award_id}",
+        effective_on=on,
+        author=author,
+        about={"award_id": str(award_id), "proposal_id": str(proposal_id)},
+        postings=_move(reserved_account(proposal_id), AVAILABLE, amount_pence),
+    )
+
+
+def commit(
+    *,
+    award_id: UUID,
+    proposal_id: UUID,
+    project_id: UUID,
+    amount_pence: int,
+    on: date,
+    author: str,
+    approver: str | None,
+) -> Transaction:
+    """Money that was held is promised to the project that an accepted award made.
+
+    :param author: who accepted the award.
+    :param approver: who approved its offer.
+    """
+    return Transaction(
+        kind="commit",
+        key=f"commit:{award_id}",
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={"award_id": str(award_id), "proposal_id": str(proposal_id), "project_id": str(project_id)},
+        postings=_move(reserved_account(proposal_id), committed_account(project_id), amount_pence),
+    )
+
+
+def pay(
+    *,
+    award_id: UUID,
+    project_id: UUID,
+    tranche: str,
+    amount_pence: int,
+    payment_reference: str,
+    on: date,
+    author: str,
+    approver: str | None,
+) -> Transaction:
+    """A tranche left the pool for the lead council.
+
+    :param on: the day on which it was paid.
+    :param author: who recorded the payment.
+    :param approver: who approved the drawdown.
+    """
+    return Transaction(
+        kind="pay",
+        key=f"payment:{payment_reference}",
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={
+            "award_id": str(award_id),
+            "project_id": str(project_id),
+            "tranche": tranche,
+            "payment_reference": payment_reference,
+        },
+        postings=_move(committed_account(project_id), paid_account(project_id), amount_pence),
+    )
+
+
+def _move(source: str, destination: str, amount_pence: int) -> tuple[Posting, ...]:
+    if amount_pence < 0:
+        raise ValueError(f"{amount_pence} pence cannot move from {source} to {destination}")
+    return Posting(source, -amount_pence), Posting(destination, amount_pence)
+
+
+# --- what the balances say ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a pool's money is, in pence. Received is what councils have paid in; it is somewhere in the others."""
+
+    pledged_pence: int
+    available_pence: int
+    reserved_pence: int
+    committed_pence: int
+    paid_pence: int
+    received_pence: int
+
+
+def position(balances: Mapping[str, int]) -> Position:
+    """Return where a pool's money is.
+
+    :param balances: the balance in pence of every account of the pool, by name.
+    """
+    totals = dict.fromkeys((PLEDGED, AVAILABLE, RESERVED, COMMITTED, PAID), 0)
+    received_pence = 0
+    for account, balance_pence in balances.items():
+        if kind_of(account) in totals:
+            totals[kind_of(account)] += balance_pence
+        if kind_of(account) in (COUNCIL, PLEDGED):
+            received_pence -= balance_pence
+    return Position(
+        pledged_pence=totals[PLEDGED],
+        available_pence=totals[AVAILABLE],
+        reserved_pence=totals[RESERVED],
+        committed_pence=totals[COMMITTED],
+        paid_pence=totals[PAID],
+        received_pence=received_pence,
+    )
+
+
+def outstanding_from(balances: Mapping[str, int], council: str) -> int:
+    """Return what a council has pledged and not yet paid, in pence."""
+    return balances.get(pledged_account(council), 0)
+
+
+def received_from(balances: Mapping[str, int], council: str) -> int:
+    """Return what a council has paid in, in pence: all that left the world outside and is no longer a mere pledge."""
+    return -balances.get(council_account(council), 0) - outstanding_from(balances, council)

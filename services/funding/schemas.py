@@ -1,0 +1,371 @@
+"""Requests and answers of the funding service's RPC methods."""
+
+from marshmallow import Schema, fields, validate
+
+from services.funding.allocation import Scheme
+from services.funding.domain import AwardState
+from shared.fields import (
+    CommandSchema,
+    Day,
+    FinancialYear,
+    Gss,
+    Id,
+    Key,
+    Moment,
+    Pence,
+    Text,
+    WholeNumber,
+)
+from shared.storage.paging import PageRequest
+
+MAX_VERSION = 1_000_000
+
+
+def _one_of(choices: type[Scheme] | type[AwardState]) -> validate.OneOf:
+    return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
+
+
+# --- pools ----------------------------------------------------------------------------------------------------------
+
+
+class CreatePool(CommandSchema):
+    """Open a pool for one to five whole financial years: from a 1 April to a 31 March."""
+
+    name = Text(required=True, max_length=200)
+    starts_on = Day(required=True)
+    ends_on = Day(required=True)
+
+
+class AddMember(CommandSchema):
+    """Make a council a member of a pool from a day on."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    joins_on = Day(required=True)
+
+
+class SetContributions(CommandSchema):
+    """Say what a pool's members pay together for a financial year; ``fixed`` gives pence by GSS code."""
+
+    pool_id = Id(required=True)
+    year = FinancialYear(required=True)
+    total_pence = Pence(required=True)
+    scheme = fields.String(required=True, validate=_one_of(Scheme))
+    fixed = fields.Dict(keys=Gss(), values=Pence(minimum=0), load_default=None, allow_none=True)
+
+
+class RecordReceipt(CommandSchema):
+    """Record that a council's money arrived. A bank reference counts once in a pool."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    amount_pence = Pence(required=True)
+    bank_reference = Text(required=True, max_length=64)
+    received_on = Day(required=True)
+
+
+class GetPool(CommandSchema):
+    """Name a pool."""
+
+    pool_id = Id(required=True)
+
+
+class ListTransactions(PageRequest):
+    """Name a pool and a page of its ledger."""
+
+    pool_id = Id(required=True)
+
+
+class VerifyLedger(CommandSchema):
+    """Name the pool whose ledger is to be checked."""
+
+    pool_id = Id(required=True)
+
+
+class MemberView(Schema):
+    """A council's membership. The sums are null for those who may not see them.
+
+    ``pledged_pence`` is what the council has agreed to pay and not yet paid, ``received_pence`` what it has paid.
+    """
+
+    council = Gss()
+    name = fields.String()
+    joins_on = Day()
+    pledged_pence = Pence(allow_none=True)
+    received_pence = Pence(allow_none=True)
+
+
+class PositionView(Schema):
+    """Where the money is: what was received is available, reserved, committed or paid."""
+
+    pledged_pence = Pence()
+    available_pence = Pence()
+    reserved_pence = Pence()
+    committed_pence = Pence()
+    paid_pence = Pence()
+    received_pence = Pence()
+
+
+class PoolView(Schema):
+    """A pool, its members and where its money is."""
+
+    pool_id = Id()
+    name = fields.String()
+    starts_on = Day()
+    ends_on = Day()
+    years = fields.List(FinancialYear())
+    members = fields.List(fields.Nested(MemberView))
+    position = fields.Nested(PositionView)
+    version = WholeNumber(minimum=0, maximum=MAX_VERSION)
+
+
+class ShareView(Schema):
+    """What one council pays for a financial year."""
+
+    council = Gss()
+    name = fields.String()
+    amount_pence = Pence()
+
+
+class ContributionsView(Schema):
+    """What the members of a pool pay for a financial year."""
+
+    pool_id = Id()
+    year = FinancialYear()
+    scheme = fields.String()
+    total_pence = Pence()
+    shares = fields.List(fields.Nested(ShareView))
+
+
+class ReceiptView(Schema):
+    """A council's money that arrived; ``unpledged_pence`` is the part that went beyond what was pledged."""
+
+    receipt_id = Id(attribute="id")
+    pool_id = Id()
+    council = Gss()
+    amount_pence = Pence()
+    unpledged_pence = Pence()
+    bank_reference = fields.String()
+    received_on = Day()
+    recorded_by = fields.String()
+    recorded_at = Moment()
+
+
+class PostingView(Schema):
+    """What a transaction added to an account's balance."""
+
+    account = fields.String(attribute="account.name")
+    amount_pence = Pence()
+
+
+class TransactionView(Schema):
+    """A transaction of the ledger; ``about`` leads back to what it is about."""
+
+    transaction_id = Id(attribute="id")
+    kind = fields.String()
+    key = fields.String()
+    effective_on = Day()
+    recorded_at = Moment()
+    author = fields.String()
+    approver = fields.String(allow_none=True)
+    about = fields.Dict(keys=fields.String(), values=fields.String())
+    postings = fields.List(fields.Nested(PostingView))
+
+
+class TransactionPage(Schema):
+    """A page of the ledger, oldest first."""
+
+    items = fields.List(fields.Nested(TransactionView))
+    next_cursor = fields.String(allow_none=True)
+
+
+class ProblemView(Schema):
+    """A row of the ledger that is wrong: a transaction, an account, or the whole."""
+
+    code = fields.String()
+    message = fields.String()
+    transaction_id = Id(allow_none=True)
+    account = fields.String(allow_none=True)
+
+
+class VerificationView(Schema):
+    """What the check of a ledger looked at and found."""
+
+    ok = fields.Boolean()
+    transactions = fields.Integer()
+    postings = fields.Integer()
+    problems = fields.List(fields.Nested(ProblemView))
+
+
+# --- awards ---------------------------------------------------------------------------------------------------------
+
+
+class ListCandidates(PageRequest):
+    """Name a pool and a page of the approved proposals that wait for an award."""
+
+    pool_id = Id(required=True)
+
+
+class OfferAward(CommandSchema):
+    """Offer an approved proposal what it requests; the council may accept until ``expires_on``, that day included."""
+
+    pool_id = Id(required=True)
+    proposal_id = Id(required=True)
+    amount_pence = Pence(required=True)
+    expires_on = Day(required=True)
+
+
+class AboutAward(CommandSchema):
+    """Name an award."""
+
+    award_id = Id(required=True)
+
+
+class ApproveAward(AboutAward):
+    """Open an offer for acceptance, as the second person."""
+
+
+class AcceptAward(AboutAward):
+    """Take an offer for the lead council."""
+
+
+class DeclineAward(AboutAward):
+    """Turn an offer down for the lead council."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class GetAward(AboutAward):
+    """Name the award to read."""
+
+
+class ListAwards(PageRequest):
+    """Choose awards by pool, by a council that takes part, by state; and a page of them."""
+
+    pool_id = Id(load_default=None, allow_none=True)
+    council = Gss(load_default=None, allow_none=True)
+    state = fields.String(load_default=None, allow_none=True, validate=_one_of(AwardState))
+
+
+class CandidateView(Schema):
+    """An approved proposal that waits for an award."""
+
+    proposal_id = Id()
+    reference = fields.String()
+    title = fields.String()
+    lead_council = Gss()
+    participants = fields.List(Gss())
+    requested_pence = Pence()
+    score = fields.String()
+    revision = WholeNumber(minimum=1, maximum=MAX_VERSION)
+    approved_at = Moment()
+
+
+class CandidatePage(Schema):
+    """A page of candidates."""
+
+    items = fields.List(fields.Nested(CandidateView))
+    next_cursor = fields.String(allow_none=True)
+
+
+class TrancheView(Schema):
+    """A part of an award and its drawdown; the rejection is the last one."""
+
+    tranche = Key(attribute="key")
+    title = fields.String()
+    due_on = Day()
+    amount_pence = Pence()
+    state = fields.String()
+    achieved_on = Day(allow_none=True)
+    evidence = fields.String(allow_none=True)
+    requested_by = fields.String(allow_none=True)
+    requested_at = Moment(allow_none=True)
+    approved_by = fields.String(allow_none=True)
+    approved_at = Moment(allow_none=True)
+    rejected_by = fields.String(allow_none=True)
+    rejected_at = Moment(allow_none=True)
+    rejection_reason = fields.String(allow_none=True)
+    payment_reference = fields.String(allow_none=True)
+    paid_on = Day(allow_none=True)
+
+
+class AwardView(Schema):
+    """An award, its answers, and once accepted its project and its tranches."""
+
+    award_id = Id(attribute="id")
+    reference = fields.String()
+    pool_id = Id()
+    proposal_id = Id()
+    proposal_reference = fields.String(attribute="candidate.reference")
+    title = fields.String(attribute="candidate.title")
+    lead_council = Gss()
+    participants = fields.List(Gss(), attribute="candidate.participants")
+    state = fields.String()
+    amount_pence = Pence()
+    paid_pence = Pence()
+    expires_on = Day()
+    offered_by = fields.String()
+    offered_at = Moment()
+    approved_by = fields.String(allow_none=True)
+    approved_at = Moment(allow_none=True)
+    accepted_by = fields.String(allow_none=True)
+    accepted_at = Moment(allow_none=True)
+    declined_by = fields.String(allow_none=True)
+    declined_at = Moment(allow_none=True)
+    decline_reason = fields.String(allow_none=True)
+    project_id = Id(allow_none=True)
+    tranches = fields.List(fields.Nested(TrancheView))
+    version = WholeNumber(minimum=0, maximum=MAX_VERSION)
+
+
+class AwardPage(Schema):
+    """A page of awards, oldest first."""
+
+    items = fields.List(fields.Nested(AwardView))
+    next_cursor = fields.String(allow_none=True)
+
+
+# --- drawdowns ------------------------------------------------------------------------------------------------------
+
+
+class AboutTranche(AboutAward):
+    """Name a tranche of an award by its milestone's key."""
+
+    tranche = Key(required=True)
+
+
+class RequestDrawdown(AboutTranche):
+    """Ask for the payment of a tranche whose milestone is achieved."""
+
+    evidence = Text(required=True, max_length=2000, lines=True)
+
+
+class ApproveDrawdown(AboutTranche):
+    """Let a requested tranche be paid, as the second person."""
+
+
+class RejectDrawdown(AboutTranche):
+    """Send a request back to the lead council."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class RecordPayment(AboutTranche):
+    """Record that an approved tranche was paid. A payment reference counts once in a pool."""
+
+    payment_reference = Text(required=True, max_length=64)
+    paid_on = Day(required=True)
+
+
+class PaymentView(Schema):
+    """A tranche that left the pool for the lead council."""
+
+    payment_id = Id(attribute="id")
+    pool_id = Id()
+    award_id = Id()
+    tranche = Key()
+    amount_pence = Pence()
+    payment_reference = fields.String()
+    paid_on = Day()
+    recorded_by = fields.String()
+    recorded_at = Moment()

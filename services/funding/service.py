@@ -1,0 +1,140 @@
+"""The funding service: pools and their ledger, awards, drawdowns (design, section 7)."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.funding import schemas
+from services.funding.access import STEWARDS
+from services.funding.handlers import awards, books, candidates, drawdowns, pools
+from shared.fields import Command
+from shared.messaging.consumer import event_handler
+from shared.messaging.events import Event
+from shared.messaging.relay import OutboxRelay
+from shared.messaging.rpc import rpc
+from shared.security.principal import APPROVER, COUNCIL_ROLES, PROPOSER, S95_OFFICER, TREASURER, Principal
+from shared.storage.provider import Storage
+
+READERS = STEWARDS | COUNCIL_ROLES
+
+
+class FundingService:
+    """What the funding service offers, and which events it handles."""
+
+    name = "funding"
+
+    storage = Storage()
+    relay = OutboxRelay()
+
+    # Pools
+
+    @rpc(schemas.CreatePool, schemas.PoolView, roles={TREASURER})
+    def create_pool(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Open a pool."""
+        return pools.create_pool(session, principal, command)
+
+    @rpc(schemas.AddMember, schemas.PoolView, roles={TREASURER})
+    def add_member(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Make a council a member."""
+        return pools.add_member(session, principal, command)
+
+    @rpc(schemas.SetContributions, schemas.ContributionsView, roles={TREASURER})
+    def set_contributions(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Share and pledge what the members pay for a financial year."""
+        return pools.set_contributions(session, principal, command)
+
+    @rpc(schemas.RecordReceipt, schemas.ReceiptView, roles={TREASURER})
+    def record_receipt(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Record that a council's money arrived."""
+        return pools.record_receipt(session, principal, command)
+
+    @rpc(schemas.GetPool, schemas.PoolView, roles=READERS, reads=True)
+    def get_pool(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a pool, its members and where its money is."""
+        return pools.get_pool(session, principal, command)
+
+    @rpc(schemas.ListTransactions, schemas.TransactionPage, roles=READERS, reads=True)
+    def list_transactions(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of a pool's ledger."""
+        return books.list_transactions(session, principal, command)
+
+    @rpc(schemas.VerifyLedger, schemas.VerificationView, roles=STEWARDS, reads=True)
+    def verify_ledger(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Check a pool's ledger against its own rows."""
+        return books.verify_ledger(session, principal, command)
+
+    # Awards
+
+    @rpc(schemas.ListCandidates, schemas.CandidatePage, roles=READERS, reads=True)
+    def list_candidates(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of the approved proposals that wait for an award."""
+        return candidates.list_candidates(session, principal, command)
+
+    @rpc(schemas.OfferAward, schemas.AwardView, roles={TREASURER})
+    def offer_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Hold an approved proposal's money and ask a second person to approve the offer."""
+        return awards.offer_award(session, principal, command)
+
+    @rpc(schemas.ApproveAward, schemas.AwardView, roles={APPROVER})
+    def approve_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Open an offer for acceptance, as the second person."""
+        return awards.approve_award(session, principal, command)
+
+    @rpc(schemas.AcceptAward, schemas.AwardView, roles={S95_OFFICER})
+    def accept_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Take an offer for the lead council: the project is funded."""
+        return awards.accept_award(session, principal, command)
+
+    @rpc(schemas.DeclineAward, schemas.AwardView, roles={S95_OFFICER})
+    def decline_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Turn an offer down for the lead council."""
+        return awards.decline_award(session, principal, command)
+
+    @rpc(schemas.GetAward, schemas.AwardView, roles=READERS, reads=True)
+    def get_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return an award."""
+        return awards.get_award(session, principal, command)
+
+    @rpc(schemas.ListAwards, schemas.AwardPage, roles=READERS, reads=True)
+    def list_awards(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of awards."""
+        return awards.list_awards(session, principal, command)
+
+    # Drawdowns
+
+    @rpc(schemas.RequestDrawdown, schemas.AwardView, roles={PROPOSER})
+    def request_drawdown(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask for the payment of a tranche."""
+        return drawdowns.request_drawdown(session, principal, command)
+
+    @rpc(schemas.ApproveDrawdown, schemas.AwardView, roles={APPROVER})
+    def approve_drawdown(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Let a requested tranche be paid, as the second person."""
+        return drawdowns.approve_drawdown(session, principal, command)
+
+    @rpc(schemas.RejectDrawdown, schemas.AwardView, roles={APPROVER, TREASURER})
+    def reject_drawdown(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Send a request back to the lead council."""
+        return drawdowns.reject_drawdown(session, principal, command)
+
+    @rpc(schemas.RecordPayment, schemas.PaymentView, roles={TREASURER})
+    def record_payment(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Record that an approved tranche was paid."""
+        return drawdowns.record_payment(session, principal, command)
+
+    # Events of other services
+
+    @event_handler("proposals", "proposal_approved")
+    def mirror_approved(self, session: Session, event: Event) -> None:
+        """Keep what the panel approved."""
+        candidates.mirror_approved(session, event)
+
+    @event_handler("proposals", "proposal_withdrawn")
+    def mirror_withdrawn(self, session: Session, event: Event) -> None:
+        """Remember that a proposal was withdrawn."""
+        candidates.mirror_withdrawn(session, event)
+
+    @event_handler("outcomes", "milestone_achieved")
+    def unlock_tranche(self, session: Session, event: Event) -> None:
+        """Let the tranche of an achieved milestone be claimed."""
+        drawdowns.unlock_tranche(session, event)

@@ -1,0 +1,69 @@
+"""The outcomes service: every funded project is tracked until its savings and outcomes are real."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.outcomes import schemas
+from services.outcomes.access import READERS
+from services.outcomes.handlers import benefits, periods, plans
+from shared.fields import Command
+from shared.messaging.consumer import event_handler
+from shared.messaging.events import Event
+from shared.messaging.relay import OutboxRelay
+from shared.messaging.rpc import rpc
+from shared.security.principal import CDO, PROPOSER, ROLES, S95_OFFICER, Principal
+from shared.storage.provider import Storage
+
+
+class OutcomesService:
+    """Tracking plans, reporting periods, milestones and the roll-up of benefits."""
+
+    name = "outcomes"
+    storage = Storage()
+    relay = OutboxRelay()
+
+    @event_handler("funding", "project_funded")
+    def track_funded_project(self, session: Session, event: Event) -> None:
+        """Make the project's tracking plan."""
+        plans.track_funded_project(session, event)
+
+    @rpc(schemas.GetPlan, schemas.PlanView, roles=READERS, reads=True)
+    def get_plan(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Read a project's whole tracking plan."""
+        return plans.get_plan(session, principal, command)
+
+    @rpc(schemas.ListPlans, schemas.PlanPage, roles=READERS, reads=True)
+    def list_plans(self, session: Session, principal: Principal, command: Command) -> Any:
+        """List tracking plans."""
+        return plans.list_plans(session, principal, command)
+
+    @rpc(schemas.ListPeriods, schemas.PeriodPage, roles=READERS, reads=True)
+    def list_periods(self, session: Session, principal: Principal, command: Command) -> Any:
+        """List reporting periods."""
+        return periods.list_periods(session, principal, command)
+
+    @rpc(schemas.ReportActual, schemas.PeriodInContext, roles={PROPOSER})
+    def report_actual(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Report what a council measured in a period."""
+        return periods.report_actual(session, principal, command)
+
+    @rpc(schemas.CertifyPeriod, schemas.PeriodInContext, roles={S95_OFFICER, CDO})
+    def certify_period(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Certify the value that is reported for a period."""
+        return periods.certify_period(session, principal, command)
+
+    @rpc(schemas.ReturnPeriod, schemas.PeriodInContext, roles={S95_OFFICER, CDO})
+    def return_period(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Give a period's report back, with a reason."""
+        return periods.return_period(session, principal, command)
+
+    @rpc(schemas.AchieveMilestone, schemas.PlanView, roles={PROPOSER})
+    def achieve_milestone(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Record that a milestone of a project is achieved."""
+        return plans.achieve_milestone(session, principal, command)
+
+    @rpc(schemas.BenefitsSummary, schemas.SummaryView, roles=ROLES, reads=True)
+    def benefits_summary(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Roll up the benefits of a project, a council or the portfolio."""
+        return benefits.benefits_summary(session, principal, command)

@@ -1,0 +1,1 @@
+"""What rounds and proposals are and which rules they follow, in plain Python: no database, no broker, no clock."""

@@ -1,0 +1,74 @@
+"""What funding says happened: kept here as copies, and mirrored in the proposals' states.
+
+Events may come more than once and in any order. An award's row only ever moves on from ``offered``, and a proposal's
+state is worked out from all its awards, so that the order makes no difference.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from services.proposals import store
+from services.proposals.domain.lifecycle import BY_ITSELF, NEWS, AwardState, advance, outcome_of
+from services.proposals.models import Award, Member, Proposal
+from shared.errors import Conflict
+from shared.messaging.events import Event
+from shared.storage.upsert import insert_into
+
+
+def mirror_member_joined(session: Session, event: Event) -> None:
+    """Remember that a council is a member of a pool from a day on."""
+    data = event.data
+    session.execute(
+        insert_into(session, Member)
+        .values(pool_id=data["pool_id"], council=data["council"], joins_on=data["joins_on"])
+        .on_conflict_do_nothing()
+    )
+
+
+def mirror_award_offered(session: Session, event: Event) -> None:
+    """Note that the proposal was offered money."""
+    data = event.data
+    _note(session, data, AwardState.OFFERED, amount_pence=data["amount_pence"], expires_on=data["expires_on"])
+
+
+def mirror_award_declined(session: Session, event: Event) -> None:
+    """Note that the lead council does not take the offer."""
+    _note(session, event.data, AwardState.DECLINED, reason=event.data["reason"])
+
+
+def mirror_project_funded(session: Session, event: Event) -> None:
+    """Note that the lead council took the offer and the project is born."""
+    data = event.data
+    _note(session, data, AwardState.FUNDED, amount_pence=data["amount_pence"], project_id=data["project_id"])
+
+
+def _note(session: Session, data: dict[str, Any], state: AwardState, **facts: Any) -> None:
+    proposal = _lock(session, data["proposal_id"])
+    award = next((award for award in proposal.awards if award.id == data["award_id"]), None)
+    if award is None:
+        award = Award(id=data["award_id"], state=AwardState.OFFERED)
+        proposal.awards.append(award)
+    if state != AwardState.OFFERED:
+        award.state = _settled(award, state)
+    for name, value in facts.items():
+        setattr(award, name, value)
+    news = NEWS[outcome_of([award.state for award in proposal.awards])]
+    proposal.state = advance(store.case_of(proposal), news, BY_ITSELF)
+
+
+def _settled(award: Award, state: AwardState) -> AwardState:
+    """:raises Conflict: for an award that is said to be both taken and declined; somebody has to look at that."""
+    if award.state not in (AwardState.OFFERED, state):
+        raise Conflict("award_contradicted", f"Award {award.id} is {award.state} here and cannot be {state} as well.")
+    return state
+
+
+def _lock(session: Session, proposal_id: UUID) -> Proposal:
+    """:raises Conflict: for a proposal that is not here, which makes the event wait and then go to the dead letters."""
+    proposal = session.scalar(select(Proposal).where(Proposal.id == proposal_id).with_for_update())
+    if proposal is None:
+        raise Conflict("proposal_unknown", f"There is no proposal {proposal_id} here that an award could belong to.")
+    return proposal

@@ -1,0 +1,4 @@
+from services.proposals.models import Base
+from shared.storage.migrate import run_from_env
+
+run_from_env(Base.metadata)

@@ -1,0 +1,115 @@
+"""The proposals service: rounds, proposals, assessment and decision."""
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services.proposals import handlers, schemas
+from shared.fields import Command
+from shared.messaging.consumer import event_handler
+from shared.messaging.events import Event
+from shared.messaging.relay import OutboxRelay
+from shared.messaging.rpc import rpc
+from shared.security.principal import ASSESSOR, CDO, PANEL_CHAIR, PROPOSER, ROLES, SPONSOR, Principal
+from shared.storage.provider import Storage
+
+
+class ProposalsService:
+    """Entrypoints only: what they mean is said where they are handled."""
+
+    name = "proposals"
+
+    storage = Storage()
+    relay = OutboxRelay()
+
+    @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO})
+    def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.open_round(session, principal, command)
+
+    @rpc(schemas.CloseRound, schemas.RoundView, roles={CDO})
+    def close_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.close_round(session, principal, command)
+
+    @rpc(schemas.GetRound, schemas.RoundView, roles=ROLES, reads=True)
+    def get_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.get_round(session, principal, command)
+
+    @rpc(schemas.ListRounds, schemas.RoundPage, roles=ROLES, reads=True)
+    def list_rounds(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.list_rounds(session, principal, command)
+
+    @rpc(schemas.CreateProposal, schemas.ProposalView, roles={PROPOSER})
+    def create_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.create_proposal(session, principal, command)
+
+    @rpc(schemas.UpdateProposal, schemas.ProposalView, roles={PROPOSER})
+    def update_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.update_proposal(session, principal, command)
+
+    @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER})
+    def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.submit_proposal(session, principal, command)
+
+    @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER})
+    def withdraw_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.withdraw_proposal(session, principal, command)
+
+    @rpc(schemas.ConfirmParticipation, schemas.ProposalView, roles={SPONSOR})
+    def confirm_participation(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.confirm_participation(session, principal, command)
+
+    @rpc(schemas.DeclineParticipation, schemas.ProposalView, roles={SPONSOR})
+    def decline_participation(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.decline_participation(session, principal, command)
+
+    @rpc(schemas.CheckEligibility, schemas.EligibilityView, roles=ROLES, reads=True)
+    def check_eligibility(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.check_eligibility(session, principal, command)
+
+    @rpc(schemas.GetProposal, schemas.ProposalView, roles=ROLES, reads=True)
+    def get_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.get_proposal(session, principal, command)
+
+    @rpc(schemas.ListProposals, schemas.ProposalPage, roles=ROLES, reads=True)
+    def list_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.list_proposals(session, principal, command)
+
+    @rpc(schemas.GetRevision, schemas.RevisionView, roles=ROLES, reads=True)
+    def get_revision(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.get_revision(session, principal, command)
+
+    @rpc(schemas.DeclareConflict, schemas.ConflictView, roles={ASSESSOR, PANEL_CHAIR})
+    def declare_conflict(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.declare_conflict(session, principal, command)
+
+    @rpc(schemas.SubmitAssessment, schemas.AssessmentView, roles={ASSESSOR})
+    def submit_assessment(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.submit_assessment(session, principal, command)
+
+    @rpc(schemas.ListAssessments, schemas.AssessmentPage, roles={ASSESSOR, PANEL_CHAIR, CDO}, reads=True)
+    def list_assessments(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.list_assessments(session, principal, command)
+
+    @rpc(schemas.RequestChanges, schemas.ProposalView, roles={PANEL_CHAIR})
+    def request_changes(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.request_changes(session, principal, command)
+
+    @rpc(schemas.Determine, schemas.ProposalView, roles={PANEL_CHAIR})
+    def determine(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        return handlers.determine(session, principal, command)
+
+    @event_handler("funding", "member_joined")
+    def mirror_member_joined(self, session: Session, event: Event) -> None:
+        handlers.mirror_member_joined(session, event)
+
+    @event_handler("funding", "award_offered")
+    def mirror_award_offered(self, session: Session, event: Event) -> None:
+        handlers.mirror_award_offered(session, event)
+
+    @event_handler("funding", "award_declined")
+    def mirror_award_declined(self, session: Session, event: Event) -> None:
+        handlers.mirror_award_declined(session, event)
+
+    @event_handler("funding", "project_funded")
+    def mirror_project_funded(self, session: Session, event: Event) -> None:
+        handlers.mirror_project_funded(session, event)

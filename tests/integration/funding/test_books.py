@@ -1,0 +1,353 @@
+"""The books: what the ledger shows, what it refuses, and that its check finds what somebody changed."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from services.funding import ledger, ledger_store
+from services.funding.ledger import Posting, Transaction
+from services.funding.models import LedgerAccount, LedgerPosting, LedgerTransaction
+from shared import ids
+from shared.errors import Conflict, Forbidden
+from shared.storage.database import Database
+from tests.support.funding import (
+    APPROVER_BEN,
+    EDINBURGH,
+    FIFE,
+    NOW,
+    TREASURER_ANN,
+    Funding,
+    officer,
+    proposer,
+)
+
+
+def verify(funding: Funding, pool_id: str) -> dict[str, Any]:
+    return funding.call(TREASURER_ANN, "verify_ledger", pool_id=pool_id)
+
+
+def transactions(funding: Funding, pool_id: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id)["items"]
+    return items
+
+
+def without_guards(database: Database) -> None:
+    """Take the guards of the ledger away, as somebody with the run of the database can."""
+    with database.engine.begin() as connection:
+        if database.is_postgresql:
+            connection.execute(text("ALTER TABLE ledger_transactions DISABLE TRIGGER USER"))
+            connection.execute(text("ALTER TABLE ledger_postings DISABLE TRIGGER USER"))
+            return
+        names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars()
+        for name in list(names):
+            connection.execute(text(f"DROP TRIGGER {name}"))
+
+
+def account_id(session: Session, name: str) -> UUID:
+    return session.scalars(select(LedgerAccount.id).where(LedgerAccount.name == name)).one()
+
+
+def _insert_transaction(session: Session, pool_id: str) -> UUID:
+    transaction_id = ids.new_id()
+    session.execute(
+        insert(LedgerTransaction).values(
+            id=transaction_id,
+            pool_id=UUID(pool_id),
+            key="forged:1",
+            kind="receipt",
+            effective_on=NOW.date(),
+            recorded_at=NOW,
+            author="mallory",
+            about={},
+        )
+    )
+    return transaction_id
+
+
+# --- what it shows --------------------------------------------------------------------------------------------------
+
+
+def test_every_movement_of_money_is_a_transaction(funding: Funding) -> None:
+    pool_id = funding.pool(EDINBURGH)
+    funding.call(
+        TREASURER_ANN, "set_contributions", pool_id=pool_id, year="2026-27", total_pence=30_000_00, scheme="equal"
+    )
+    funding.receipt(pool_id, amount_pence=50_000_00, bank_reference="BACS-1")
+    declined = funding.approved_offer(pool_id)
+    funding.call(officer(EDINBURGH), "decline_award", award_id=declined["award_id"], reason="No staff.")
+    award = funding.active_award(pool_id)
+    funding.approved_drawdown(award)
+    funding.call(
+        TREASURER_ANN,
+        "record_payment",
+        award_id=award["award_id"],
+        tranche="alpha",
+        payment_reference="PAY-1",
+        paid_on="2026-06-01",
+    )
+    reserved, committed = f"reserved:{award['proposal_id']}", f"committed:{award['project_id']}"
+    listed = transactions(funding, pool_id)
+    assert [
+        (it["kind"], {posting["account"]: posting["amount_pence"] for posting in it["postings"]}) for it in listed
+    ] == [
+        ("pledge", {f"council:{EDINBURGH}": -30_000_00, f"pledged:{EDINBURGH}": 30_000_00}),
+        (
+            "receipt",
+            {f"pledged:{EDINBURGH}": -30_000_00, f"council:{EDINBURGH}": -20_000_00, "available": 50_000_00},
+        ),
+        ("reserve", {"available": -25_000_00, f"reserved:{declined['proposal_id']}": 25_000_00}),
+        ("release", {f"reserved:{declined['proposal_id']}": -25_000_00, "available": 25_000_00}),
+        ("reserve", {"available": -25_000_00, reserved: 25_000_00}),
+        ("commit", {reserved: -25_000_00, committed: 25_000_00}),
+        ("pay", {committed: -10_000_00, f"paid:{award['project_id']}": 10_000_00}),
+    ]
+    assert listed[-1] == {
+        "transaction_id": listed[-1]["transaction_id"],
+        "kind": "pay",
+        "key": "payment:PAY-1",
+        "effective_on": "2026-06-01",
+        "recorded_at": "2026-06-01T09:00:00+00:00",
+        "author": TREASURER_ANN.subject,
+        "approver": APPROVER_BEN.subject,
+        "about": {
+            "award_id": award["award_id"],
+            "project_id": award["project_id"],
+            "tranche": "alpha",
+            "payment_reference": "PAY-1",
+        },
+        "postings": listed[-1]["postings"],
+    }
+    assert listed[1]["effective_on"] == "2026-05-29"
+    assert verify(funding, pool_id) == {"ok": True, "transactions": 7, "postings": 15, "problems": []}
+
+
+def test_transactions_come_in_pages(funding: Funding) -> None:
+    pool_id = funding.pool()
+    for number in range(3):
+        funding.receipt(pool_id, bank_reference=f"BACS-{number}")
+    first = funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, limit=2)
+    rest = funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, limit=2, cursor=first["next_cursor"])
+    assert [it["key"] for it in first["items"] + rest["items"]] == [f"receipt:BACS-{number}" for number in range(3)]
+    assert rest["next_cursor"] is None
+
+
+def test_a_council_sees_what_moves_its_own_accounts(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    funding.receipt(pool_id, council=FIFE, bank_reference="BACS-FIFE")
+    funding.offer(pool_id, funding.candidate())
+    listed = funding.call(proposer(FIFE), "list_transactions", pool_id=pool_id)["items"]
+    assert [it["key"] for it in listed] == ["receipt:BACS-FIFE"]
+
+
+def test_each_pool_has_its_own_ledger(funding: Funding) -> None:
+    full, empty = funding.funded_pool(), funding.pool()
+    assert verify(funding, full)["transactions"] == 1
+    assert verify(funding, empty) == {"ok": True, "transactions": 0, "postings": 0, "problems": []}
+    with pytest.raises(Conflict):
+        funding.offer(empty, funding.candidate())
+
+
+def test_the_check_is_for_the_pools_own_people(funding: Funding) -> None:
+    with pytest.raises(Forbidden):
+        funding.call(officer(EDINBURGH), "verify_ledger", pool_id=funding.pool())
+
+
+# --- what it refuses ------------------------------------------------------------------------------------------------
+
+
+def test_all_of_a_posting_is_written_or_nothing(funding: Funding) -> None:
+    pool_id = funding.funded_pool(10_00)
+    one = ledger.reserve(
+        award_id=ids.new_id(), proposal_id=ids.new_id(), amount_pence=6_00, on=NOW.date(), author="ann"
+    )
+    other = ledger.reserve(
+        award_id=ids.new_id(), proposal_id=ids.new_id(), amount_pence=6_00, on=NOW.date(), author="ann"
+    )
+    with pytest.raises(Conflict):
+        funding.database.run(lambda session: ledger_store.post(session, UUID(pool_id), [one, other]))
+    assert funding.position(pool_id) == {"available": 10_00, "received": 10_00}
+
+
+def test_a_key_is_posted_once(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    again = ledger.reserve(award_id=ids.new_id(), proposal_id=ids.new_id(), amount_pence=1, on=NOW.date(), author="ann")
+    funding.database.run(lambda session: ledger_store.post(session, UUID(pool_id), [again]))
+    with pytest.raises(DBAPIError):
+        funding.database.run(lambda session: ledger_store.post(session, UUID(pool_id), [again]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        update(LedgerPosting).values(amount_pence=LedgerPosting.amount_pence + 1),
+        delete(LedgerPosting),
+        update(LedgerTransaction).values(author="mallory"),
+        delete(LedgerTransaction),
+    ],
+    ids=["change posting", "delete posting", "change transaction", "delete transaction"],
+)
+def test_what_is_written_stays_written(funding: Funding, change: Any) -> None:
+    pool_id = funding.funded_pool()
+    before = transactions(funding, pool_id)
+    with pytest.raises(DBAPIError, match="append-only"):
+        funding.database.run(lambda session: session.execute(change))
+    assert transactions(funding, pool_id) == before
+
+
+def test_the_database_itself_refuses_to_overdraw(funding: Funding) -> None:
+    funding.funded_pool(10_00)
+    overdraw = update(LedgerAccount).where(LedgerAccount.name == "available").values(balance_pence=-1)
+    with pytest.raises(DBAPIError, match="never_overdrawn"):
+        funding.database.run(lambda session: session.execute(overdraw))
+
+
+def test_postgresql_itself_refuses_to_empty_the_ledger(funding: Funding) -> None:
+    if not funding.database.is_postgresql:
+        pytest.skip("SQLite has no TRUNCATE")
+    pool_id = funding.funded_pool()
+    with pytest.raises(DBAPIError, match="append-only"):
+        funding.database.run(lambda session: session.execute(text("TRUNCATE ledger_postings")))
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_postgresql_itself_refuses_what_does_not_balance(funding: Funding) -> None:
+    if not funding.database.is_postgresql:
+        pytest.skip("SQLite has no deferred constraint triggers; the service's own check stands there alone")
+    pool_id = funding.funded_pool(10_00)
+
+    def one_sided(session: Session) -> None:
+        transaction_id = _insert_transaction(session, pool_id)
+        session.execute(
+            insert(LedgerPosting).values(
+                transaction_id=transaction_id, account_id=account_id(session, "available"), amount_pence=5
+            )
+        )
+
+    with pytest.raises(DBAPIError, match="does not balance"):
+        funding.database.run(one_sided)
+
+
+# --- what its check finds -------------------------------------------------------------------------------------------
+
+
+def change_a_posting(session: Session, pool_id: str) -> None:
+    session.execute(
+        update(LedgerPosting)
+        .where(LedgerPosting.account_id == account_id(session, "available"))
+        .values(amount_pence=LedgerPosting.amount_pence + 1)
+    )
+
+
+def delete_a_transaction(session: Session, pool_id: str) -> None:
+    session.execute(delete(LedgerPosting))
+    session.execute(delete(LedgerTransaction))
+
+
+def forge_an_empty_transaction(session: Session, pool_id: str) -> None:
+    _insert_transaction(session, pool_id)
+
+
+def change_a_balance(session: Session, pool_id: str) -> None:
+    session.execute(update(LedgerAccount).where(LedgerAccount.name == "available").values(balance_pence=10_01))
+
+
+def allow_an_overdraft(session: Session, pool_id: str) -> None:
+    session.execute(update(LedgerAccount).where(LedgerAccount.name == "available").values(may_go_below_zero=True))
+
+
+def overdraw(session: Session, pool_id: str) -> None:
+    allow_an_overdraft(session, pool_id)
+    session.execute(update(LedgerAccount).where(LedgerAccount.name == "available").values(balance_pence=-1))
+
+
+@pytest.mark.parametrize(
+    ("tamper", "codes"),
+    [
+        (change_a_posting, ["unbalanced", "total_not_zero", "balance_out_of_step"]),
+        (delete_a_transaction, ["balance_out_of_step", "balance_out_of_step"]),
+        (forge_an_empty_transaction, ["no_postings"]),
+        (change_a_balance, ["balance_out_of_step"]),
+        (allow_an_overdraft, ["may_go_below_zero"]),
+        (overdraw, ["balance_out_of_step", "may_go_below_zero", "below_zero"]),
+    ],
+)
+def test_a_changed_row_is_found(funding: Funding, tamper: Callable[[Session, str], None], codes: list[str]) -> None:
+    pool_id = funding.funded_pool(10_00)
+    without_guards(funding.database)
+    funding.database.run(lambda session: tamper(session, pool_id))
+    found = verify(funding, pool_id)
+    assert found["ok"] is False
+    assert [problem["code"] for problem in found["problems"]] == codes
+
+
+def test_a_posting_whose_transaction_is_gone_is_found(funding: Funding) -> None:
+    pool_id = funding.funded_pool(10_00)
+    without_guards(funding.database)
+    if funding.database.is_postgresql:
+        with funding.database.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE ledger_postings DROP CONSTRAINT fk_ledger_postings_transaction_id"))
+            connection.execute(delete(LedgerTransaction))
+    else:
+        # A connection of its own, which does not ask SQLite to mind the foreign keys.
+        with contextlib.closing(sqlite3.connect(str(funding.database.url.database))) as connection:
+            connection.execute("DELETE FROM ledger_transactions")
+            connection.commit()
+    assert [(problem["code"], problem["account"]) for problem in verify(funding, pool_id)["problems"]] == [
+        ("no_transaction", "available"),
+        ("no_transaction", f"council:{EDINBURGH}"),
+    ]
+
+
+def test_the_first_wrong_transaction_is_named(funding: Funding) -> None:
+    pool_id = funding.pool()
+    for number in range(3):
+        funding.receipt(pool_id, bank_reference=f"BACS-{number}")
+    without_guards(funding.database)
+    _, second, third = (UUID(it["transaction_id"]) for it in transactions(funding, pool_id))
+    doubled = update(LedgerPosting).where(
+        LedgerPosting.transaction_id.in_([third, second]), LedgerPosting.amount_pence > 0
+    )
+    funding.database.run(lambda session: session.execute(doubled.values(amount_pence=LedgerPosting.amount_pence * 2)))
+    first = verify(funding, pool_id)["problems"][0]
+    assert first == {
+        "code": "unbalanced",
+        "message": "The postings of receipt:BACS-1 add up to 5000 pence, not 0.",
+        "transaction_id": str(second),
+        "account": None,
+    }
+
+
+def test_a_forged_pair_of_postings_is_found_by_the_balances(funding: Funding) -> None:
+    pool_id = funding.funded_pool(10_00)
+    forged = Transaction(
+        kind="receipt",
+        key="forged:1",
+        effective_on=NOW.date(),
+        author="mallory",
+        about={},
+        postings=(Posting("available", 5), Posting(f"council:{EDINBURGH}", -5)),
+    )
+
+    def forge(session: Session) -> None:
+        transaction_id = _insert_transaction(session, pool_id)
+        for posting in forged.postings:
+            session.execute(
+                insert(LedgerPosting).values(
+                    transaction_id=transaction_id,
+                    account_id=account_id(session, posting.account),
+                    amount_pence=posting.amount_pence,
+                )
+            )
+
+    funding.database.run(forge)
+    assert [(problem["code"], problem["account"]) for problem in verify(funding, pool_id)["problems"]] == [
+        ("balance_out_of_step", "available"),
+        ("balance_out_of_step", f"council:{EDINBURGH}"),
+    ]

@@ -1,0 +1,196 @@
+"""Many at once: nothing is overdrawn, nothing happens twice, and nobody has to be run again."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Lock
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session
+
+from services.funding import ledger, ledger_store, schemas
+from services.funding.handlers import awards, drawdowns, pools
+from services.funding.ledger import Posting, Transaction
+from shared.councils import all_councils
+from shared.errors import Conflict
+from shared.fields import Command
+from tests.support.funding import (
+    ABERDEENSHIRE,
+    APPROVER_BEN,
+    EDINBURGH,
+    FIFE,
+    NOW,
+    TREASURER_ANN,
+    Funding,
+    officer,
+)
+
+Work = Callable[[Session], Any]
+
+
+def all_at_once(funding: Funding, works: Sequence[Work]) -> list[Any]:
+    """Run each piece of work in a transaction and a thread of its own, all let go together.
+
+    Returns their results, or the conflicts that they raised. Fails when the database made one of them run again, as it
+    does after a deadlock.
+    """
+    start, turn = Barrier(len(works)), Lock()
+    runs: Counter[int] = Counter()
+
+    def run(number: int) -> Any:
+        def counted(session: Session) -> Any:
+            with turn:
+                runs[number] += 1
+            return works[number](session)
+
+        start.wait()
+        try:
+            return funding.database.run(counted)
+        except Conflict as conflict:
+            return conflict
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        results = list(threads.map(run, range(len(works))))
+    assert set(runs.values()) == {1}
+    return results
+
+
+def codes_of(results: Sequence[Any]) -> Counter[str]:
+    return Counter(result.code if isinstance(result, Conflict) else "done" for result in results)
+
+
+def offer(pool_id: str, proposal_id: str) -> Work:
+    command: Command = schemas.OfferAward().load(
+        {"pool_id": pool_id, "proposal_id": proposal_id, "amount_pence": 25_000_00, "expires_on": "2026-06-30"}
+    )
+    return lambda session: awards.offer_award(session, TREASURER_ANN, command)
+
+
+def accept(award: dict[str, Any]) -> Work:
+    command: Command = schemas.AcceptAward().load({"award_id": award["award_id"]})
+    return lambda session: awards.accept_award(session, officer(EDINBURGH), command)
+
+
+def decline(award: dict[str, Any]) -> Work:
+    command: Command = schemas.DeclineAward().load({"award_id": award["award_id"], "reason": "No staff."})
+    return lambda session: awards.decline_award(session, officer(EDINBURGH), command)
+
+
+def receive(pool_id: str, council: str, bank_reference: str) -> Work:
+    command: Command = schemas.RecordReceipt().load(
+        {
+            "pool_id": pool_id,
+            "council": council,
+            "amount_pence": 1_000_00,
+            "bank_reference": bank_reference,
+            "received_on": "2026-06-01",
+        }
+    )
+    return lambda session: pools.record_receipt(session, TREASURER_ANN, command)
+
+
+def pay(award: dict[str, Any], payment_reference: str) -> Work:
+    command: Command = schemas.RecordPayment().load(
+        {
+            "award_id": award["award_id"],
+            "tranche": "alpha",
+            "payment_reference": payment_reference,
+            "paid_on": "2026-06-01",
+        }
+    )
+    return lambda session: drawdowns.record_payment(session, TREASURER_ANN, command)
+
+
+def test_twenty_offers_share_what_is_there_for_four(funding: Funding) -> None:
+    pool_id = funding.funded_pool(110_000_00)
+    proposals = [funding.candidate() for _ in range(20)]
+    results = all_at_once(funding, [offer(pool_id, proposal_id) for proposal_id in proposals])
+    assert codes_of(results) == {"done": 4, "insufficient_funds": 16}
+    assert funding.position(pool_id) == {"available": 10_000_00, "reserved": 100_000_00, "received": 110_000_00}
+    assert funding.ledger_is_sound(pool_id)
+    references = [result.reference for result in results if not isinstance(result, Conflict)]
+    assert sorted(references) == [f"A-2026-{number:04d}" for number in range(1, 5)]
+
+
+def test_one_proposal_offered_to_many_times_at_once_has_one_award(funding: Funding) -> None:
+    pool_id = funding.funded_pool(110_000_00)
+    proposal_id = funding.candidate()
+    results = all_at_once(funding, [offer(pool_id, proposal_id)] * 8)
+    assert codes_of(results) == {"done": 1, "award_exists": 7}
+    assert funding.position(pool_id)["reserved"] == 25_000_00
+
+
+def test_an_award_accepted_and_declined_at_once_ends_one_way(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.approved_offer(pool_id)
+    results = all_at_once(funding, [accept(award), decline(award)] * 4)
+    assert codes_of(results) == {"done": 1, "award_not_offered": 7}
+    assert len(funding.recorded("project_funded", "award_declined")) == 1
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_one_receipt_recorded_many_times_at_once_counts_once(funding: Funding) -> None:
+    pool_id = funding.pool()
+    results = all_at_once(funding, [receive(pool_id, EDINBURGH, "BACS-1")] * 8)
+    assert {result.id for result in results} == {results[0].id}
+    assert funding.position(pool_id) == {"available": 1_000_00, "received": 1_000_00}
+
+
+def test_one_payment_reference_pays_one_tranche(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    both = [funding.active_award(pool_id) for _ in range(2)]
+    for award in both:
+        funding.approved_drawdown(award)
+    results = all_at_once(funding, [pay(award, "PAY-1") for award in both])
+    assert codes_of(results) == {"done": 1, "reference_used": 1}
+    assert funding.position(pool_id)["paid"] == 10_000_00
+
+
+def test_postings_to_the_same_accounts_the_other_way_round_wait_in_one_order(funding: Funding) -> None:
+    pool_id = UUID(funding.pool())
+    councils = list(all_councils())[:10]
+
+    def post(number: int) -> Work:
+        turned = councils[number % 10 :] + councils[: number % 10]
+        transaction = Transaction(
+            kind="test",
+            key=f"test:{number}",
+            effective_on=NOW.date(),
+            author="ann",
+            about={},
+            postings=tuple(
+                Posting(ledger.council_account(council), pence)
+                for council, pence in zip(turned, [1, -1] * 5, strict=True)
+            ),
+        )
+        return lambda session: ledger_store.post(session, pool_id, [transaction])
+
+    assert codes_of(all_at_once(funding, [post(number) for number in range(20)])) == {"done": 20}
+    assert set(funding.database.run(lambda session: ledger_store.balances(session, pool_id)).values()) == {0}
+    assert funding.ledger_is_sound(str(pool_id))
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> None:
+    pool_id = funding.funded_pool(200_000_00)
+    accepted, declined, paid = (funding.approved_offer(pool_id) for _ in range(3))
+    funding.call(officer(EDINBURGH), "accept_award", award_id=paid["award_id"])
+    funding.approved_drawdown(paid | {"project_id": None})
+    contributions: Command = schemas.SetContributions().load(
+        {"pool_id": pool_id, "year": "2026-27", "total_pence": 90_000_00, "scheme": "population"}
+    )
+    works = [
+        *(offer(pool_id, funding.candidate()) for _ in range(3)),
+        accept(accepted),
+        decline(declined),
+        pay(paid, "PAY-1"),
+        *(receive(pool_id, council, f"BACS-{council}") for council in (EDINBURGH, ABERDEENSHIRE, FIFE)),
+        lambda session: pools.set_contributions(session, TREASURER_ANN, contributions),
+    ]
+    assert codes_of(all_at_once(funding, works)) == {"done": len(works)}
+    assert funding.ledger_is_sound(pool_id)
+    pool = funding.call(APPROVER_BEN, "get_pool", pool_id=pool_id)
+    sequences = [event.sequence for event in funding.recorded() if event.subject == pool_id]
+    assert sequences == list(range(1, pool["version"] + 1))

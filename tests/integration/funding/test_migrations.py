@@ -1,0 +1,51 @@
+"""The migrations make the tables that the models describe, and can be taken back."""
+
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, inspect
+
+from services.funding.models import Base
+from shared.messaging import tables
+from shared.storage.database import Database
+from tests.integration.conftest import OpenDatabase
+
+
+def test_the_migrated_database_is_what_the_models_describe(open_database: OpenDatabase) -> None:
+    database = open_database("funding")
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, [Base.metadata, tables.metadata]) == []  # type: ignore[arg-type]
+
+
+def test_every_check_of_the_models_is_in_the_database(open_database: OpenDatabase) -> None:
+    inspector = inspect(open_database("funding").engine)
+    for table in Base.metadata.sorted_tables:
+        wanted = {check.name for check in table.constraints if isinstance(check, CheckConstraint)}
+        assert wanted == {check["name"] for check in inspector.get_check_constraints(table.name)}
+
+
+def test_going_back_leaves_nothing(open_database: OpenDatabase) -> None:
+    database = open_database("funding")
+    command.downgrade(_config(database), "base")
+    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    assert _functions(database) == []
+
+
+def _config(database: Database) -> Config:
+    config = Config()
+    config.set_main_option("script_location", "services.funding:migrations")
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("sqlalchemy.url", database.url.render_as_string(hide_password=False).replace("%", "%%"))
+    return config
+
+
+def _functions(database: Database) -> list[Any]:
+    if not database.is_postgresql:
+        return []
+    with database.engine.connect() as connection:
+        names = "SELECT proname FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = 'public'"
+        return list(connection.exec_driver_sql(names).scalars())

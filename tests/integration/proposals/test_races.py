@@ -1,0 +1,155 @@
+"""What several people do at the same moment has the same outcome as one after the other."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from services.proposals.models import Award
+from shared import clock
+from shared.errors import CommonwealError, Conflict
+from shared.ids import new_id
+from shared.proposal_content import ProposalContent
+from tests.support.proposals import EDINBURGH, Programme, assessor, cdo, chair, content, proposer, sponsor
+
+CROWD = 8
+WAIT_S = 30
+
+
+def _at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Do everything at the same moment; return each result, or the error that its caller would see."""
+    ready = threading.Barrier(len(works))
+
+    def one(work: Callable[[], Any]) -> Any:
+        ready.wait(WAIT_S)
+        try:
+            return work()
+        except CommonwealError as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as threads:
+        return [future.result(WAIT_S) for future in [threads.submit(one, work) for work in works]]
+
+
+class _TickingClock:
+    """A clock that never tells the same moment twice."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+        self._turn = threading.Lock()
+
+    def now(self) -> datetime:
+        with self._turn:
+            self.at += timedelta(milliseconds=1)
+            return self.at
+
+
+def _codes(results: list[Any]) -> list[str]:
+    return [result.code for result in results if isinstance(result, CommonwealError)]
+
+
+def test_references_are_given_out_once_and_without_gaps(programme: Programme) -> None:
+    round_id = programme.open_round()
+    ids = _at_once([partial(programme.draft, round_id)] * CROWD)
+    references = sorted(programme.seen(proposal_id)["reference"] for proposal_id in ids)
+    assert references == [f"P-2026-{number:04d}" for number in range(1, CROWD + 1)]
+
+
+def test_assessment_begins_when_everybody_confirms_at_once(programme: Programme) -> None:
+    proposal_id = programme.submitted()
+    request = {"proposal_id": proposal_id, "revision": 1}
+    confirm = [
+        partial(programme.call, "confirm_participation", sponsor(council), **request)
+        for council in content()["participants"]
+    ]
+    results = _at_once(confirm)
+    assert sorted(result["state"] for result in results) == ["submitted", "under_assessment"]
+    assert programme.seen(proposal_id)["state"] == "under_assessment"
+    assert [event.sequence for event in programme.told() if event.subject == proposal_id] == [1, 2, 3]
+
+
+def test_one_edit_of_a_draft_wins(programme: Programme) -> None:
+    proposal_id = programme.draft()
+    request = {"proposal_id": proposal_id, "content": content(), "expected_revision": 1}
+    results = _at_once([partial(programme.call, "update_proposal", proposer(), **request)] * CROWD)
+    assert _codes(results) == ["stale_draft"] * (CROWD - 1)
+    assert programme.seen(proposal_id)["draft_version"] == 2
+
+
+def test_a_proposal_is_submitted_once(programme: Programme) -> None:
+    proposal_id = programme.draft()
+    programme.members(EDINBURGH, *content()["participants"])
+    results = _at_once([partial(programme.call, "submit_proposal", proposer(), proposal_id=proposal_id)] * CROWD)
+    assert _codes(results) == ["wrong_state"] * (CROWD - 1)
+    assert len(programme.told("proposal_submitted")) == 1
+
+
+def test_an_assessor_scores_once_and_everybody_counts(programme: Programme) -> None:
+    proposal_id = programme.under_assessment()
+    names = ["ailsa", "ailsa", "ailsa", "brodie", "catriona", "donald"]
+    results = _at_once([partial(programme.assess, proposal_id, assessor(name)) for name in names])
+    assert _codes(results) == ["already_assessed"] * 2
+    assert [event.data["assessments"] for event in programme.told("proposal_assessed")] == [2, 3, 4]
+
+
+def test_a_panel_decides_once(programme: Programme) -> None:
+    proposal_id = programme.assessed()
+    request = {"proposal_id": proposal_id, "revision": 1, "minute": "Agreed."}
+    outcomes = ["approved", "rejected"] * (CROWD // 2)
+    decide = [partial(programme.call, "determine", chair(), **request, outcome=outcome) for outcome in outcomes]
+    results = _at_once(decide)
+    assert _codes(results) == ["wrong_state"] * (CROWD - 1)
+    assert len(programme.told("proposal_approved", "proposal_rejected")) == 1
+
+
+def test_no_submission_slips_through_a_closing_round(programme: Programme, today: clock.FixedClock) -> None:
+    round_id = programme.open_round()
+    programme.members(EDINBURGH, *content()["participants"])
+    drafts = [programme.draft(round_id) for _ in range(CROWD - 1)]
+    submit = [partial(programme.call, "submit_proposal", proposer(), proposal_id=draft) for draft in drafts]
+    with clock.using(_TickingClock(today.at)):
+        results = _at_once([*submit, partial(programme.call, "close_round", cdo(), round_id=round_id)])
+    assert set(_codes(results)) <= {"not_eligible"}
+    events = programme.told("proposal_submitted", "round_closed")
+    submitted = [proposal for proposal in map(programme.seen, drafts) if proposal["state"] == "submitted"]
+    assert [event.name for event in events] == ["proposal_submitted"] * len(submitted) + ["round_closed"]
+    assert all(proposal["submitted_at"] < events[-1].data["closed_at"] for proposal in submitted)
+
+
+def test_an_award_told_many_times_at_once_is_one(programme: Programme) -> None:
+    proposal_id = programme.decided()
+    award_id, project_id = new_id(), new_id()
+    deliver = partial(
+        programme.deliver,
+        "project_funded",
+        award_id=award_id,
+        pool_id=programme.pool_id,
+        proposal_id=UUID(proposal_id),
+        proposal_reference="P-2026-0001",
+        lead_council=EDINBURGH,
+        project_id=project_id,
+        amount_pence=25_000_000,
+        revision=1,
+        content_hash="0" * 64,
+        content=ProposalContent().load(content()),
+        funded_at=datetime(2026, 12, 1, tzinfo=UTC),
+    )
+    assert _at_once([deliver] * CROWD) == [None] * CROWD
+    assert programme.seen(proposal_id)["state"] == "funded"
+    awards = programme.database.run(lambda session: list(session.scalars(select(Award))))
+    assert [(award.id, award.project_id) for award in awards] == [(award_id, project_id)]
+
+
+def test_a_write_with_an_idempotency_key_is_done_once(programme: Programme) -> None:
+    request = {"round_id": programme.open_round(), "content": content(), "idempotency_key": "our-draft-1"}
+    results = _at_once([partial(programme.call, "create_proposal", proposer(), **request)] * CROWD)
+    assert all(result == results[0] for result in results)
+    assert len(programme.call("list_proposals", proposer())["items"]) == 1
+    with pytest.raises(Conflict):
+        programme.call("create_proposal", proposer(), **{**request, "content": content(title="Another")})

@@ -1,0 +1,115 @@
+"""Eligibility: every rule, met and unmet, with a sentence that says what to do."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.proposals.domain.eligibility import Rule, check
+from services.proposals.domain.rounds import Criterion, RoundRules, Window
+from tests.support.proposals import ABERDEENSHIRE, EAST_DUNBARTONSHIRE, EDINBURGH, content
+
+RULES = RoundRules((Criterion("need", "Need", 100),), min_participants=3, quorum=2, ceiling_pence=25_000_000)
+WINDOW = Window("R-2026-0001", date(2026, 9, 1), date(2026, 11, 30))
+MEMBERS = {EDINBURGH, ABERDEENSHIRE, EAST_DUNBARTONSHIRE}
+OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
+
+
+def _check(body: dict[str, Any] | None = None, **changes: Any) -> dict[str, Rule]:
+    known: dict[str, Any] = {"rules": RULES, "window": WINDOW, "members": MEMBERS, "at": OCTOBER, **changes}
+    return {rule.rule: rule for rule in check(body or content(), **known)}
+
+
+def _unmet(body: dict[str, Any] | None = None, **changes: Any) -> dict[str, str]:
+    return {name: rule.sentence for name, rule in _check(body, **changes).items() if not rule.met}
+
+
+def test_a_sound_proposal_meets_every_rule() -> None:
+    rules = _check()
+    assert list(rules) == [
+        "round_open",
+        "councils_are_members",
+        "enough_participants",
+        "under_ceiling",
+        "costs_add_up",
+        "tranches_add_up",
+        "benefits_measurable",
+    ]
+    assert all(rule.met for rule in rules.values())
+    assert rules["round_open"].sentence == "R-2026-0001 is open until 2026-11-30."
+
+
+def test_the_round_must_be_open_and_the_sentence_says_when_it_was() -> None:
+    assert _unmet(at=datetime(2026, 12, 1, tzinfo=UTC)) == {
+        "round_open": "R-2026-0001 closed on 2026-11-30 and takes no more proposals."
+    }
+    assert _unmet(at=datetime(2026, 8, 31, tzinfo=UTC)) == {
+        "round_open": "R-2026-0001 opens on 2026-09-01; submit from that day on."
+    }
+    early = Window("R-2026-0001", WINDOW.opens_on, WINDOW.closes_on, datetime(2026, 10, 1, tzinfo=UTC))
+    assert _unmet(window=early)["round_open"].startswith("R-2026-0001 closed on 2026-10-01")
+
+
+def test_a_revision_that_the_panel_asked_for_may_come_after_the_round_has_closed() -> None:
+    assert _unmet(at=datetime(2027, 1, 10, tzinfo=UTC), asked_for=True) == {}
+
+
+def test_every_council_must_be_a_member_and_the_sentence_names_those_that_are_not() -> None:
+    sentence = _unmet(members={ABERDEENSHIRE})["councils_are_members"]
+    assert "City of Edinburgh, East Dunbartonshire" in sentence
+    assert "Aberdeenshire" not in sentence
+    assert "2026-10-05" in sentence
+
+
+def test_the_lead_council_counts_as_taking_part() -> None:
+    two = content(participants=[ABERDEENSHIRE])
+    assert _unmet(two) == {
+        "enough_participants": "Taking part, the lead council included: 2. The round asks for 3 or more. "
+        "Bring more councils in."
+    }
+
+
+def test_the_ceiling_itself_may_be_asked_for() -> None:
+    lower = RoundRules(RULES.criteria, 3, 2, ceiling_pence=24_999_999)
+    assert _unmet(rules=lower) == {
+        "under_ceiling": "Requested is £250,000; the round's ceiling is £249,999.99. Ask for £0.01 less."
+    }
+
+
+def test_costs_are_what_is_requested_and_matched() -> None:
+    assert _unmet(content(match_funding_pence=4_000_000)) == {
+        "costs_add_up": "The costs add up to £300,000; £250,000 requested and £40,000 of match funding make £290,000. "
+        "Make the two agree."
+    }
+
+
+def test_tranches_are_what_is_requested() -> None:
+    body = content()
+    body["milestones"][0]["tranche_pence"] = 0
+    assert _unmet(body) == {
+        "tranches_add_up": "The tranches add up to £150,000; requested is £250,000. Make the two agree."
+    }
+
+
+@pytest.mark.parametrize("part", ["baseline", "targets", "owner_council", "measure"])
+def test_every_benefit_can_be_measured(part: str) -> None:
+    body = content()
+    body["benefits"][0][part] = None
+    assert "Fewer payments taken by phone" in _unmet(body)["benefits_measurable"]
+
+
+@given(
+    costs=st.lists(st.integers(1, 10**12), min_size=1, max_size=5),
+    tranches=st.lists(st.integers(0, 10**12), min_size=1, max_size=5),
+    requested=st.integers(1, 10**12),
+    matched=st.integers(0, 10**12),
+)
+def test_sums_agree_to_the_penny(costs: list[int], tranches: list[int], requested: int, matched: int) -> None:
+    body = content(requested_pence=requested, match_funding_pence=matched)
+    body["costs"] = [{**body["costs"][0], "amount_pence": amount} for amount in costs]
+    body["milestones"] = [{**body["milestones"][0], "tranche_pence": amount} for amount in tranches]
+    rules = _check(body)
+    assert rules["costs_add_up"].met == (sum(costs) == requested + matched)
+    assert rules["tranches_add_up"].met == (sum(tranches) == requested)

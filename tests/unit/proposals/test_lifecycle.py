@@ -1,0 +1,303 @@
+"""The life of a proposal: a walk over everything that can be tried in any order, and each guard by itself."""
+
+import dataclasses
+import hashlib
+import re
+from importlib.resources import files
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from services.proposals.domain.eligibility import Rule
+from services.proposals.domain.lifecycle import (
+    BY_ITSELF,
+    DECIDED,
+    EDITABLE,
+    NEWS,
+    TRANSITIONS,
+    UNDECIDED,
+    Action,
+    Answer,
+    Attempt,
+    AwardState,
+    Case,
+    State,
+    advance,
+    content_hash,
+    outcome_of,
+)
+from shared.errors import Conflict, Forbidden
+from tests.support.proposals import ABERDEENSHIRE, EDINBURGH, GLASGOW, content
+
+COUNCILS = (EDINBURGH, ABERDEENSHIRE)
+PEOPLE = ("ailsa", "brodie")
+#: Mostly the current revision, sometimes the one before it.
+STALE = st.sampled_from([0, 0, 0, 1])
+BEFORE_THE_DECISION = (State.DRAFT, *UNDECIDED)
+MET = (Rule("round_open", True, "It is open."),)
+UNMET = (Rule("round_open", False, "It closed on 2026-11-30."), Rule("under_ceiling", False, "Ask for less."))
+
+
+def _case(state: State, **changes: Any) -> Case:
+    known: dict[str, Any] = {
+        "reference": "P-2026-0001",
+        "state": state,
+        "revision": 2,
+        "draft_version": 3,
+        "quorum": 2,
+        "answers": dict.fromkeys(COUNCILS, Answer.CONFIRMED),
+        "assessors": {"ailsa", "brodie"},
+        **changes,
+    }
+    return Case(**known)
+
+
+class LifeOfAProposal(RuleBasedStateMachine):
+    """Tries every action in every state, and checks each answer against the design's own sentences."""
+
+    @initialize(quorum=st.integers(1, 2), alone=st.booleans(), stage=st.integers(0, 4))
+    def begin(self, quorum: int, alone: bool, stage: int) -> None:
+        """Begin with a draft, and go some of the way: chance alone seldom comes as far as a decision."""
+        self.councils = COUNCILS[:1] if alone else COUNCILS
+        self.case = Case(reference="P-2026-0001", state=State.DRAFT, revision=0, draft_version=1, quorum=quorum)
+        self.awards: list[AwardState] = []
+        self.was_decided = False
+        if stage >= 1:
+            self.submit(eligible=True)
+        if stage >= 2:
+            for council in self.councils[1:]:
+                self.answer(council, yes=True, stale=0)
+            self.begin_assessment()
+        if stage >= 3:
+            for person in PEOPLE[:quorum]:
+                self.assess(person, council=None)
+        if stage >= 4:
+            self.determine("chair", approve=True, stale=0)
+
+    def attempt(self, action: Action, attempt: Attempt, *, expected: bool) -> bool:
+        if not expected:
+            with pytest.raises((Conflict, Forbidden)):
+                advance(self.case, action, attempt)
+            return False
+        self.case = dataclasses.replace(self.case, state=advance(self.case, action, attempt))
+        return True
+
+    @rule(stale=STALE)
+    def edit(self, stale: int) -> None:
+        version = self.case.draft_version - stale
+        expected = self.case.state in EDITABLE and stale == 0
+        if self.attempt(Action.EDIT, Attempt(subject="lead", draft_version=version), expected=expected):
+            self.case = dataclasses.replace(self.case, draft_version=version + 1)
+
+    @rule(eligible=st.booleans())
+    def submit(self, eligible: bool) -> None:
+        attempt = Attempt(subject="lead", eligibility=MET if eligible else UNMET)
+        if self.attempt(Action.SUBMIT, attempt, expected=eligible and self.case.state in EDITABLE):
+            answers = {**dict.fromkeys(self.councils, Answer.AWAITED), EDINBURGH: Answer.CONFIRMED}
+            self.case = dataclasses.replace(
+                self.case, revision=self.case.revision + 1, answers=answers, assessors=frozenset()
+            )
+
+    @rule(
+        council=st.sampled_from([*COUNCILS, GLASGOW]),
+        yes=st.booleans(),
+        stale=STALE,
+    )
+    def answer(self, council: str, yes: bool, stale: int) -> None:
+        expected = (
+            self.case.state == State.SUBMITTED and stale == 0 and self.case.answers.get(council) == Answer.AWAITED
+        )
+        attempt = Attempt(subject="sponsor", council=council, revision=self.case.revision - stale)
+        if self.attempt(Action.CONFIRM if yes else Action.DECLINE, attempt, expected=expected):
+            said = Answer.CONFIRMED if yes else Answer.DECLINED
+            self.case = dataclasses.replace(self.case, answers={**self.case.answers, council: said})
+
+    @rule()
+    def begin_assessment(self) -> None:
+        confirmed = set(self.case.answers.values()) == {Answer.CONFIRMED}
+        expected = self.case.state == State.SUBMITTED and confirmed
+        self.attempt(Action.BEGIN_ASSESSMENT, BY_ITSELF, expected=expected)
+
+    @rule(who=st.sampled_from(PEOPLE), council=st.sampled_from([None, EDINBURGH, GLASGOW]))
+    def assess(self, who: str, council: str | None) -> None:
+        expected = (
+            self.case.state == State.UNDER_ASSESSMENT
+            and council != EDINBURGH
+            and who not in self.case.assessors
+            and who not in self.case.conflicted
+        )
+        attempt = Attempt(subject=who, council=council, revision=self.case.revision)
+        if self.attempt(Action.ASSESS, attempt, expected=expected):
+            self.case = dataclasses.replace(self.case, assessors=frozenset({*self.case.assessors, who}))
+
+    @rule(who=st.sampled_from([*PEOPLE, "chair"]))
+    def declare_conflict(self, who: str) -> None:
+        expected = self.case.state in UNDECIDED and who not in self.case.conflicted
+        if self.attempt(Action.DECLARE_CONFLICT, Attempt(subject=who), expected=expected):
+            self.case = dataclasses.replace(self.case, conflicted=frozenset({*self.case.conflicted, who}))
+
+    @rule(who=st.sampled_from(["chair", "deputy"]))
+    def request_changes(self, who: str) -> None:
+        waiting = self.case.state in (State.SUBMITTED, State.UNDER_ASSESSMENT)
+        expected = waiting and who not in self.case.conflicted
+        self.attempt(Action.REQUEST_CHANGES, Attempt(subject=who), expected=expected)
+
+    @rule(who=st.sampled_from(["chair", "deputy"]), approve=st.booleans(), stale=STALE)
+    def determine(self, who: str, approve: bool, stale: int) -> None:
+        counted = set(self.case.assessors) - set(self.case.conflicted)
+        expected = (
+            self.case.state == State.UNDER_ASSESSMENT
+            and stale == 0
+            and who not in self.case.conflicted
+            and len(counted) >= self.case.quorum
+        )
+        attempt = Attempt(subject=who, revision=self.case.revision - stale)
+        if self.attempt(Action.APPROVE if approve else Action.REJECT, attempt, expected=expected):
+            self.was_decided = True
+
+    @rule()
+    def withdraw(self) -> None:
+        self.attempt(Action.WITHDRAW, Attempt(subject="lead"), expected=self.case.state in BEFORE_THE_DECISION)
+
+    @rule(news=st.sampled_from(AwardState))
+    def hear_of_an_award(self, news: AwardState) -> None:
+        if AwardState.FUNDED in self.awards:
+            return
+        expected = self.case.state in (State.APPROVED, State.NOT_FUNDED)
+        if self.attempt(NEWS[outcome_of([*self.awards, news])], BY_ITSELF, expected=expected):
+            self.awards.append(news)
+
+    @invariant()
+    def what_must_always_hold(self) -> None:
+        case = self.case
+        assert case.revision > 0 or case.state in (State.DRAFT, State.WITHDRAWN)
+        assert not self.was_decided or case.state in DECIDED
+        assert (case.state in DECIDED) == self.was_decided
+        if case.state == State.UNDER_ASSESSMENT:
+            assert case.all_confirmed
+        if case.state == State.FUNDED:
+            assert AwardState.FUNDED in self.awards
+
+
+TestLifeOfAProposal = LifeOfAProposal.TestCase
+TestLifeOfAProposal.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
+
+
+def test_every_state_can_be_reached_from_a_draft() -> None:
+    reached, waiting = {State.DRAFT}, [State.DRAFT]
+    while waiting:
+        state = waiting.pop()
+        found = {step.moves[state] for step in TRANSITIONS.values() if state in step.moves} - reached
+        reached |= found
+        waiting += found
+    assert reached == set(State)
+
+
+def test_every_action_is_in_the_table() -> None:
+    assert set(TRANSITIONS) == set(Action)
+
+
+def test_the_readme_draws_the_table() -> None:
+    readme = files("services.proposals").joinpath("README.md").read_text()
+    drawn = {
+        (state, target, action)
+        for state, target, actions in re.findall(r"^ +(\w+) --> (\w+) : (.+)$", readme, re.MULTILINE)
+        for action in actions.split(", ")
+    }
+    changes = {
+        (source, target, action)
+        for action, step in TRANSITIONS.items()
+        for source, target in step.moves.items()
+        if source != target
+    }
+    assert drawn == changes
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("state", State)
+def test_a_wrong_state_is_said_to_be_wrong(action: Action, state: State) -> None:
+    if state in TRANSITIONS[action].moves:
+        return
+    with pytest.raises(Conflict) as error:
+        advance(_case(state), action, BY_ITSELF)
+    assert error.value.code == "wrong_state"
+    assert f"P-2026-0001 is in the state {state}" in error.value.message
+
+
+def test_an_edit_of_an_old_draft_is_told_the_current_number() -> None:
+    with pytest.raises(Conflict, match="at version 3") as error:
+        advance(_case(State.DRAFT), Action.EDIT, Attempt(subject="lead", draft_version=2))
+    assert error.value.code == "stale_draft"
+    assert error.value.fields == {"expected_revision": ["The draft is at version 3."]}
+
+
+def test_a_refused_submission_names_every_unmet_rule() -> None:
+    with pytest.raises(Conflict, match=r"It closed on 2026-11-30\. Ask for less\.") as error:
+        advance(_case(State.DRAFT), Action.SUBMIT, Attempt(subject="lead", eligibility=(*MET, *UNMET)))
+    assert error.value.code == "not_eligible"
+    assert error.value.fields == {"round_open": ["It closed on 2026-11-30."], "under_ceiling": ["Ask for less."]}
+
+
+def test_a_submission_whose_eligibility_nobody_worked_out_is_a_fault() -> None:
+    with pytest.raises(AssertionError):
+        advance(_case(State.DRAFT), Action.SUBMIT, Attempt(subject="lead"))
+
+
+@pytest.mark.parametrize("revision", [None, 1, 3])
+def test_what_belongs_to_another_revision_is_stale(revision: int | None) -> None:
+    for action in (Action.ASSESS, Action.APPROVE, Action.REJECT):
+        with pytest.raises(Conflict, match="at revision 2") as error:
+            advance(_case(State.UNDER_ASSESSMENT), action, Attempt(subject="catriona", revision=revision))
+        assert error.value.code == "stale_revision"
+
+
+def test_an_answer_is_given_once_by_those_who_take_part() -> None:
+    answers = {EDINBURGH: Answer.CONFIRMED, ABERDEENSHIRE: Answer.DECLINED}
+    case = _case(State.SUBMITTED, answers=answers)
+    with pytest.raises(Conflict, match="Aberdeenshire has already declined revision 2") as twice:
+        advance(case, Action.CONFIRM, Attempt(subject="sponsor", council=ABERDEENSHIRE, revision=2))
+    assert twice.value.code == "already_answered"
+    with pytest.raises(Forbidden) as stranger:
+        advance(case, Action.CONFIRM, Attempt(subject="sponsor", council=GLASGOW, revision=2))
+    assert stranger.value.code == "not_a_participant"
+
+
+@pytest.mark.parametrize("action", [Action.ASSESS, Action.APPROVE, Action.REJECT, Action.REQUEST_CHANGES])
+def test_an_interest_shuts_out(action: Action) -> None:
+    case = _case(State.UNDER_ASSESSMENT, conflicted={"catriona"})
+    for attempt in (
+        Attempt(subject="donald", council=ABERDEENSHIRE, revision=2),
+        Attempt(subject="catriona", revision=2),
+    ):
+        with pytest.raises(Forbidden) as error:
+            advance(case, action, attempt)
+        assert error.value.code == "conflict_of_interest"
+
+
+def test_assessments_of_people_with_a_conflict_do_not_make_a_quorum() -> None:
+    chair = Attempt(subject="chair", revision=2)
+    assert advance(_case(State.UNDER_ASSESSMENT), Action.APPROVE, chair) == State.APPROVED
+    with pytest.raises(Conflict, match="1 of the 2 assessments") as error:
+        advance(_case(State.UNDER_ASSESSMENT, conflicted={"brodie"}), Action.APPROVE, chair)
+    assert error.value.code == "no_quorum"
+
+
+@given(st.lists(st.sampled_from(AwardState), min_size=1, max_size=4))
+def test_what_became_of_the_awards_does_not_depend_on_their_order(awards: list[AwardState]) -> None:
+    assert len({outcome_of(order) for order in permutations(awards)}) == 1
+
+
+def test_an_offer_after_a_refusal_revives_a_proposal() -> None:
+    assert outcome_of([AwardState.DECLINED, AwardState.OFFERED]) == AwardState.OFFERED
+    assert advance(_case(State.NOT_FUNDED), Action.NOTE_OFFER, BY_ITSELF) == State.APPROVED
+
+
+def test_the_hash_is_that_of_the_canonical_json() -> None:
+    assert content_hash({"b": [1, "é"], "a": None}) == hashlib.sha256('{"a":null,"b":[1,"é"]}'.encode()).hexdigest()
+    shuffled = dict(reversed(list(content().items())))
+    assert content_hash(shuffled) == content_hash(content())
+    assert content_hash(content(requested_pence=1)) != content_hash(content())
