@@ -137,6 +137,11 @@ class EventConsumer(SharedExtension, ProviderCollector):
         except Unreadable as error:
             self._dead_letter(message, error.reason, error)
             return
+        except Exception as error:
+            # Whatever a message makes of the decoder, it must not end the service, which would meet it again at once.
+            _log.error("a message could not be read", exc_info=error)
+            self._dead_letter(message, "undecodable", error)
+            return
         try:
             self.container.spawn_worker(
                 provider, (event,), {}, handle_result=functools.partial(self._handle_result, message, event)

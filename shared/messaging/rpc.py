@@ -270,6 +270,10 @@ class RpcConsumer(NamekoRpcConsumer):
         except CommonwealError as error:
             self.answer(message, Reply(error=error))
             return
+        except Exception as error:
+            _log.error("a request could not be read", exc_info=error)
+            self.answer(message, Reply(error=Invalid("malformed", "The request cannot be read.")))
+            return
         call = Call(kwargs, (message.headers or {}).get(TOKEN_HEADER), self.verifier)
         try:
             self.container.spawn_worker(

@@ -82,6 +82,11 @@ class ServiceProcess:
                 raise ServiceFailed(f"{self.name} did not write {text!r} in {timeout_s:g} s:\n{self._last_lines()}")
             time.sleep(POLL_INTERVAL_S)
 
+    def ask_to_stop(self) -> None:
+        """Ask the process to finish its work and end, without waiting for it."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
     def stop(self) -> int | None:
         """Ask the process to finish its work and end; returns its exit code."""
         return self._end(signal.SIGTERM)
@@ -120,6 +125,9 @@ def running(
         processes = {
             service: stack.enter_context(ServiceProcess(service, environment_of(service))) for service in services
         }
+        # Asked all at once at the end, so that nobody waits for one after the other.
+        for process in processes.values():
+            stack.callback(process.ask_to_stop)
         for process in processes.values():
             process.wait_until_ready()
         yield processes

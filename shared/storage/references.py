@@ -1,12 +1,11 @@
 """References that people see: ``P-2026-0007`` for the seventh proposal of 2026."""
 
 from sqlalchemy import CheckConstraint, Integer, String
-from sqlalchemy.orm import Mapped, Session, declarative_mixin, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from shared.storage.upsert import insert_into
 
 
-@declarative_mixin
 class ReferenceCounterColumns:
     """The last number given out, per kind of reference and calendar year; a service's table derives from it."""
 

@@ -19,7 +19,7 @@ from shared import ids
 from shared.messaging import broker, embedded
 from shared.messaging.publisher import Message, Publisher
 from shared.messaging.topology import topology
-from shared.ops.launch import ServiceProcess
+from shared.ops.launch import ServiceProcess, running
 from shared.ops.names import SERVICES
 from shared.security.tokens import SigningKey
 from shared.storage import migrate
@@ -84,15 +84,18 @@ class Stage:
         """Return a connection to the broker, to be used as a context manager."""
         return broker.connect(self.amqp_uri)
 
-    def take(self, queue: str) -> Any:
-        """Take one message from a queue, waiting for it."""
+    def take(self, queue: str, *, event_id: str | None = None) -> Any:
+        """Take one message from a queue, waiting for it; the one with an event's id, if that is given."""
+        with self.connect() as connection, connection.channel() as channel:
 
-        def get() -> Any:
-            with self.connect() as connection, connection.channel() as channel:
+            def get() -> Any:
                 message = channel.basic_get(queue, no_ack=True)
-                return None if message is None else channel.message_to_python(message)
+                if message is None:
+                    return None
+                message = channel.message_to_python(message)
+                return message if event_id in (None, message.headers.get("ce-id")) else None
 
-        return eventually(get)
+            return eventually(get)
 
     def is_empty(self, queue: str) -> bool:
         """Tell whether no message is ready in a queue."""
@@ -142,11 +145,7 @@ def stage_on_servers(
         for service in SERVICES
     }
     with ExitStack() as stack:
-        processes = {
-            service: stack.enter_context(ServiceProcess(service, environment[service])) for service in services
-        }
-        for process in processes.values():
-            process.wait_until_ready()
+        processes = stack.enter_context(running(services, environment.__getitem__))
         stage = Stage("servers", amqp_uri, urls, signing_key, processes, environment)
         stack.callback(stage.close)
         yield stage

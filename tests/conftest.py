@@ -1,0 +1,69 @@
+"""Fixtures for all tests: real servers, started once and only when a test asks for them."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support import servers as support
+from tests.support.servers import Servers
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
+    """The RabbitMQ and the PostgreSQL of this test run."""
+    terminal: pytest.TerminalReporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def report(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            terminal.write(f"\n{line}\n")  # Dots may stand on the current line.
+
+    with contextlib.ExitStack() as stack:
+        try:
+            with _clock_of_the_test_stopped():
+                started = stack.enter_context(support.start(report=report))
+        except support.NoServer as reason:
+            pytest.fail(str(reason), pytrace=False)
+        for line in (started.summary, *started.notes):
+            report(line)
+        yield started
+
+
+@pytest.fixture
+def amqp_uri(servers: Servers) -> Iterator[str]:
+    """The AMQP URI of a fresh vhost, which is deleted after the test."""
+    uri = servers.broker.create_vhost()
+    yield uri
+    servers.broker.delete_vhost(uri)
+
+
+@pytest.fixture
+def make_database(servers: Servers) -> Iterator[Callable[[], str]]:
+    """Makes fresh, empty PostgreSQL databases and gives their SQLAlchemy URLs; they are dropped after the test."""
+    urls: list[str] = []
+
+    def make() -> str:
+        urls.append(servers.postgresql.create_database())
+        return urls[-1]
+
+    yield make
+    for url in urls:
+        servers.postgresql.drop_database(url)
+
+
+@pytest.fixture
+def database_url(make_database: Callable[[], str]) -> str:
+    """The SQLAlchemy URL of a fresh, empty PostgreSQL database, which is dropped after the test."""
+    return make_database()
+
+
+@contextlib.contextmanager
+def _clock_of_the_test_stopped() -> Iterator[None]:
+    """Stops pytest-timeout's alarm: a pull or an installation may take minutes, and has deadlines of its own."""
+    left_s, every_s = signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left_s, every_s)
