@@ -10,9 +10,9 @@ from tests.support.stage import Stage, stage_embedded, stage_on_servers
 STAGE_VARIABLE = "COMMONWEAL_TEST_STAGE"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """All three services, ready; shared by the tests of a module, so each works on things of its own."""
+    """All three services, ready; shared by all these tests, so each works on things of its own."""
     directory = tmp_path_factory.mktemp("stage")
     if os.environ.get(STAGE_VARIABLE) == "embedded":
         with stage_embedded(directory) as running:
