@@ -19,6 +19,7 @@ class Container(ServiceContainer):
     """nameko's container with a checked configuration; named by ``SERVICE_CONTAINER_CLS`` in each config.yml."""
 
     _is_ready = False
+    _is_stopping = False
 
     def __init__(self, service_cls: type, config_values: Mapping[str, Any]) -> None:
         self.settings = config.read(service_cls.name, config_values)  # type: ignore[attr-defined]
@@ -32,6 +33,11 @@ class Container(ServiceContainer):
             _log.info("%s was stopped before it was ready", self.service_name)
             logging.shutdown()
             os._exit(0)
+        if self._is_stopping:
+            # Told twice, as happens: the first time goes on, and nameko would stop its extensions a second time.
+            self.wait()
+            return
+        self._is_stopping = True
         super().stop()
 
     def start(self) -> None:

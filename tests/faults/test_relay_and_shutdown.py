@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, text
@@ -17,7 +18,7 @@ from shared.messaging.tables import inbox, outbox
 from shared.ops.launch import ServiceProcess
 from shared.security.principal import TREASURER
 from tests.support.outcomes import EDINBURGH
-from tests.support.stage import Stage, eventually, stage_on_servers
+from tests.support.stage import Stage, eventually, stage_on_servers, stays
 
 POOL = {"name": "A pool", "starts_on": "2026-04-01", "ends_on": "2029-03-31"}
 CALLERS = 6
@@ -66,7 +67,8 @@ def test_a_service_that_is_told_to_stop_answers_every_call_that_it_took(
         def call_until_told() -> None:
             with Client(amqp_uri, token, timeout_s=30) as client:
                 while not stopping.is_set():
-                    answered.append(client.funding.create_pool(**POOL)["pool_id"])
+                    # Without a key, so that a call which another process runs again shows.
+                    answered.append(client.funding.create_pool(**POOL, idempotency_key=None)["pool_id"])
 
         with ThreadPoolExecutor(CALLERS) as callers:
             calls = [callers.submit(call_until_told) for _ in range(CALLERS)]
@@ -85,6 +87,28 @@ def test_a_service_that_is_told_to_stop_answers_every_call_that_it_took(
         assert len(set(answered)) == len(answered)
         assert count(stage, "funding", select(func.count()).select_from(Pool)) == len(answered)
         eventually(lambda: unpublished(stage) == 0)
+
+
+def test_a_call_in_work_keeps_a_stopping_service_until_it_is_answered_and_done_with(
+    amqp_uri: str, make_database: Callable[[], str], tmp_path: Path
+) -> None:
+    with stage_on_servers(amqp_uri, make_database, tmp_path, services=("funding",)) as stage:
+        treasurer = stage.caller(TREASURER)
+        pool_id = treasurer.funding.create_pool(**POOL)["pool_id"]
+        with ThreadPoolExecutor(1) as caller:
+            with stage.database("funding").transaction() as session:
+                session.execute(select(Pool).where(Pool.id == UUID(pool_id)).with_for_update())
+                call = caller.submit(
+                    treasurer.funding.add_member, pool_id=pool_id, council=EDINBURGH, joins_on="2026-04-01"
+                )
+                eventually(lambda: waiting_for_a_lock(stage))
+                stage.processes["funding"].ask_to_stop()
+                eventually(lambda: consumers_of(stage, "rpc-funding") == 0)
+                # Were the connection closed now, the broker would give the call to the next instance to run again.
+                stays(lambda: stage.is_empty("rpc-funding"))
+            assert call.result(timeout=30)["members"][0]["council"] == EDINBURGH
+        assert stage.processes["funding"].stop() == 0
+        assert stage.is_empty("rpc-funding")
 
 
 def test_a_call_whose_service_is_killed_has_its_effect_once(
@@ -141,6 +165,15 @@ def leader_of(stage: Stage) -> int | None:
     """Return the database session of the active relay."""
     leaders = leaders_of(stage)
     return leaders[0] if leaders else None
+
+
+def waiting_for_a_lock(stage: Stage) -> bool:
+    return count(stage, "funding", text("SELECT count(*) FROM pg_locks WHERE NOT granted")) > 0
+
+
+def consumers_of(stage: Stage, queue: str) -> int:
+    with stage.connect() as connection, connection.channel() as channel:
+        return int(channel.queue_declare(queue=queue, passive=True).consumer_count)
 
 
 def unpublished(stage: Stage) -> int:

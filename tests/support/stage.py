@@ -48,6 +48,14 @@ def eventually(ask: Callable[[], Result], *, within_s: float = WAIT_S) -> Result
         time.sleep(0.02)
 
 
+def stays(so: Callable[[], bool], *, for_s: float = 2.0) -> None:
+    """Watch for a while that something remains so; fail at once when it does not."""
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        assert so(), "it did not stay so"
+        time.sleep(0.05)
+
+
 @dataclass
 class Stage:
     """A running system.
