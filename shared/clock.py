@@ -61,7 +61,7 @@ class RehearsalClock:
 
     def _offset_seconds(self) -> float:
         try:
-            return float(self.path.read_text() or 0)
+            return float(self.path.read_text().strip() or 0)
         except FileNotFoundError:
             return 0.0
 

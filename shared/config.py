@@ -76,10 +76,10 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     token_keys = Path(text("TOKEN_KEYS"))
     if config.get("TOKEN_KEYS"):
         problems.extend(_problems_of_keys(token_keys))
-    max_workers = _whole_numbers(config.get("max_workers") or DEFAULT_MAX_WORKERS)
+    max_workers = whole_numbers(config.get("max_workers") or DEFAULT_MAX_WORKERS)
     if len(max_workers) != 1:
         problems.append("COMMONWEAL_MAX_WORKERS must be one whole number above zero.")
-    delays_ms = _whole_numbers(config.get("RETRY_DELAYS_MS") or ",".join(map(str, DEFAULT_RETRY_DELAYS_MS)))
+    delays_ms = whole_numbers(config.get("RETRY_DELAYS_MS") or ",".join(map(str, DEFAULT_RETRY_DELAYS_MS)))
     if not delays_ms:
         problems.append("COMMONWEAL_RETRY_DELAYS_MS must be whole numbers of milliseconds, such as 1000,5000.")
     if problems:
@@ -109,15 +109,16 @@ def _problems_of_keys(token_keys: Path) -> list[str]:
 def _problems_of_url(database_url: str) -> list[str]:
     try:
         backend = make_url(database_url).drivername
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         backend = ""
     if backend in ("postgresql", "postgresql+psycopg2", "sqlite"):
         return []
     return ["COMMONWEAL_DATABASE_URL must look like postgresql+psycopg2://user:password@host:5432/database."]
 
 
-def _whole_numbers(value: Any) -> tuple[int, ...]:
+def whole_numbers(value: Any) -> tuple[int, ...]:
+    """Return the comma-separated numbers above zero of a text; none when it holds anything else."""
     parts = str(value).split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in parts):
+    if not all(part.strip().isdecimal() and part.isascii() and int(part) > 0 for part in parts):
         return ()
     return tuple(int(part) for part in parts)

@@ -53,4 +53,4 @@ class Conflict(CommonwealError):
 
 
 class Unavailable(CommonwealError):
-    """Nothing was done and nothing was lost; the same request may succeed later."""
+    """It could not be done now; the same request with the same idempotency key may succeed later."""

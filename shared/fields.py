@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +16,11 @@ from shared import councils, periods
 #: The largest amount that any single figure may have: £10 billion, well inside 64 bits.
 MAX_PENCE = 1_000_000_000_000
 
-_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,6})?")
-# Characters that change how a text is shown without being seen: bidirectional overrides, zero-width characters.
-_HIDDEN = re.compile(r"[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+# Characters that change how a text is shown without being seen: direction marks, zero-width characters, tags.
+_HIDDEN = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
 
 
 class Command(SimpleNamespace):
@@ -39,7 +41,7 @@ class Id(fields.UUID):
     default_error_messages = {"invalid_uuid": "Write an identifier as 36 characters, like the one you were given."}
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> UUID:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or not _ID.fullmatch(value):
             raise self.make_error("invalid_uuid")
         return UUID(str(super()._deserialize(value, attr, data, **kwargs)))
 
@@ -54,12 +56,13 @@ class Text(fields.String):
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
         text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs) or "").strip()
+        text = text.replace("\r\n", "\n")
         if not text:
             raise ValidationError("Write something here; it is empty.")
         if len(text) > self.max_length:
             raise ValidationError(f"Shorten this to {self.max_length:,} characters; it has {len(text):,}.")
         allowed = "\n\t" if self.lines else ""
-        if any(unicodedata.category(char) in ("Cc", "Cs") and char not in allowed for char in text):
+        if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") and char not in allowed for char in text):
             raise ValidationError("Remove the control characters" + ("." if self.lines else " and line breaks."))
         if _HIDDEN.search(text):
             raise ValidationError("Remove the invisible characters (direction marks, zero-width spaces).")
@@ -98,6 +101,11 @@ class Pence(fields.Integer):
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("Give whole pence as a number without a decimal point: £250,000 is 25000000.")
         return super()._deserialize(value, attr, data, **kwargs)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> Any:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValueError(f"{attr} is not whole pence: {value!r}")
+        return value
 
 
 class WholeNumber(fields.Integer):
@@ -144,6 +152,12 @@ class Day(fields.Date):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(format="iso", **kwargs)
 
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> date:
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
+        day: date = super()._deserialize(value, attr, data, **kwargs)
+        return day
+
 
 class Moment(fields.AwareDateTime):
     """A moment in UTC, written ``2026-03-31T09:30:00+00:00``."""
@@ -152,7 +166,10 @@ class Moment(fields.AwareDateTime):
         super().__init__(format="iso", default_timezone=UTC, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
-        return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+        try:
+            return super()._deserialize(value, attr, data, **kwargs).astimezone(UTC)
+        except OverflowError as error:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
 
 def sentence_if_wrong(parse: Callable[[str], Any]) -> Callable[[str], None]:

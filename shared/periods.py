@@ -25,9 +25,9 @@ MONTHLY, QUARTERLY, ANNUAL = "monthly", "quarterly", "annual"
 FREQUENCIES = (MONTHLY, QUARTERLY, ANNUAL)
 FIRST_MONTH = 4
 
-_YEAR = re.compile(r"(20\d\d)-(\d\d)")
-_QUARTER = re.compile(r"(20\d\d)-Q([1-4])")
-_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
+_YEAR = re.compile(r"(20\d\d)-(\d\d)", re.ASCII)
+_QUARTER = re.compile(r"(20\d\d)-Q([1-4])", re.ASCII)
+_MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])", re.ASCII)
 _EXAMPLES = {MONTHLY: "2026-10", QUARTERLY: "2026-Q3", ANNUAL: "2026-27"}
 
 

@@ -148,6 +148,3 @@ def _queues(amqp_uri: str) -> Iterator[None]:
     finally:
         with broker.connect(amqp_uri) as connection:
             wanted.delete(connection)
-            with connection.channel() as channel:
-                for service in SERVICES:
-                    channel.queue_delete(f"rpc-{service}")

@@ -1,6 +1,6 @@
 """Events of the outcomes service."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from shared.fields import Day, DecimalString, Gss, Id, Key, Moment, WholeNumber
 from shared.proposal_content import BENEFIT_KINDS
@@ -30,7 +30,7 @@ class AboutPeriod(AboutPlan):
 
     period_id = Id(required=True)
     indicator = Key(required=True)
-    kind = fields.String(required=True, validate=lambda kind: kind in BENEFIT_KINDS)
+    kind = fields.String(required=True, validate=validate.OneOf(BENEFIT_KINDS))
     council = Gss(required=True)
     period = fields.String(required=True)
 

@@ -107,10 +107,13 @@ class EventConsumer(SharedExtension, ProviderCollector):
         place = broker.place_of(settings.amqp_uri)
         try:
             with broker.connect(settings.amqp_uri) as connection:
-                if not topology.is_applied(connection, self.service):
-                    return f"the broker at {place} does not have its queues; run: commonweal-ops topology apply"
-        except OSError as error:
-            return f"the broker at {place} does not answer: {error}"
+                if not topology.is_applied(connection, self.service, self.retry_delays_ms):
+                    return (
+                        f"the broker at {place} lacks this service's queues; run, with the"
+                        " same COMMONWEAL_RETRY_DELAYS_MS: commonweal-ops topology apply"
+                    )
+        except Exception as error:
+            return f"the broker at {place} does not answer: {str(error) or type(error).__name__}"
         return None
 
     def unregister_provider(self, provider: Any) -> None:
@@ -159,10 +162,15 @@ class EventConsumer(SharedExtension, ProviderCollector):
         self, message: Any, event: Event, worker_ctx: Any, result: Any, exc_info: Any
     ) -> tuple[Any, Any]:
         error = exc_info[1] if exc_info else result
-        if error is None:
-            self.queue_consumer.ack_message(message)
-        else:
-            self._try_later(message, event, error)
+        try:
+            if error is None:
+                self.queue_consumer.ack_message(message)
+            else:
+                self._try_later(message, event, error)
+        except Exception as fault:
+            # Past this point it would end the service; rejected, the broker lays the event into the dead letters.
+            _log.error("%s %s could not be seen to its end", event.type.type, event.id, exc_info=fault)
+            self.queue_consumer.reject_message(message)
         return None, None
 
     def _try_later(self, message: Any, event: Event, error: Exception) -> None:
@@ -206,6 +214,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
             body=message.body.encode() if isinstance(message.body, str) else bytes(message.body),
             headers={**(message.headers or {}), **headers},
             content_type=message.content_type,
+            content_encoding=message.content_encoding,
             properties=properties,
         )
         for attempt in range(FORWARD_ATTEMPTS):

@@ -38,7 +38,9 @@ class Container(ServiceContainer):
             self.wait()
             return
         self._is_stopping = True
+        _log.info("%s is stopping: it finishes what it has begun", self.service_name)
         super().stop()
+        _log.info("%s has stopped", self.service_name)
 
     def start(self) -> None:
         if self.settings.rehearsal_clock is not None:

@@ -19,7 +19,8 @@ from shared.fields import flatten
 from shared.messaging.publisher import Message
 from shared.messaging.topology import exchange_of
 
-MAX_BODY_BYTES = 1_048_576
+#: Several times the largest request: escapes and spaces make an event larger than what its caller sent.
+MAX_BODY_BYTES = 8 * 1_048_576
 MAX_ID_LENGTH = 128
 REQUIRED_ATTRIBUTES = ("id", "source", "type", "specversion", "subject", "time", "sequence")
 
@@ -131,13 +132,15 @@ def _whole(attributes: dict[str, Any], data: Any) -> CloudEvent:
 
 
 def _bounded_id(event_id: str) -> str:
+    if not event_id.isprintable():
+        raise Unreadable("schema", "ce-id has characters that cannot be printed.")
     if len(event_id) > MAX_ID_LENGTH:
         raise Unreadable("schema", f"ce-id has {len(event_id)} characters; {MAX_ID_LENGTH} are the most.")
     return event_id
 
 
 def _sequence(value: Any) -> int:
-    if isinstance(value, int):
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         return int(value)

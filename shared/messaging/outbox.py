@@ -20,6 +20,8 @@ def record(session: Session, event_type: EventType, *, subject: object, sequence
         JSON and refuses a field that it does not know.
     :raises ValueError: when the data break the event's own schema: a fault in the service, never a caller's.
     """
+    if not str(subject):
+        raise ValueError(f"{event_type.type} has no subject")
     session.execute(
         insert(outbox).values(
             event_id=ids.new_id(),

@@ -34,6 +34,7 @@ class Message:
     body: bytes
     headers: Mapping[str, Any]
     content_type: str | None
+    content_encoding: str | None = "utf-8"
     properties: Mapping[str, Any] = field(default_factory=dict)
     mandatory: bool = True
 
@@ -99,7 +100,7 @@ class Publisher:
             prepared = self._channel.prepare_message(
                 message.body,
                 content_type=message.content_type,
-                content_encoding="utf-8",
+                content_encoding=message.content_encoding,
                 headers=dict(message.headers),
                 properties={"message_id": message.message_id, "delivery_mode": PERSISTENT, **message.properties},
             )

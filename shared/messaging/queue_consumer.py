@@ -11,7 +11,7 @@ from typing import Any
 
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
-from kombu import Connection
+from kombu import Connection, Consumer
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from shared.messaging import broker
@@ -20,6 +20,16 @@ from shared.waiting import wait_while
 _log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 30
+
+
+class _AsItCame(Consumer):
+    """A consumer that leaves a body as it came: kombu would unpack a compressed one, whatever becomes of its size."""
+
+    def _receive_callback(self, message: Any) -> None:
+        headers = message.properties.get("application_headers") if hasattr(message, "properties") else None
+        if isinstance(headers, dict) and "compression" in headers:
+            headers["x-commonweal-compression"] = headers.pop("compression")
+        super()._receive_callback(message)
 
 
 class QueueConsumer(NamekoQueueConsumer):
@@ -57,8 +67,11 @@ class QueueConsumer(NamekoQueueConsumer):
     def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
         # Every delivery of the connection before this one is the broker's again.
         self._in_work.clear()
+        # A body stays the bytes it is: decoding by the sender's content_encoding can fail, and punycode takes minutes.
+        channel.auto_decode = False
         for provider in self._providers:
-            consumer = consumer_cls(
+            consumer = _AsItCame(
+                channel,
                 queues=[provider.queue],
                 on_message=partial(self._deliver, provider),
                 on_decode_error=lambda message, error, provider=provider: self._deliver(provider, message),
@@ -70,8 +83,16 @@ class QueueConsumer(NamekoQueueConsumer):
     def _deliver(self, provider: Any, message: Any) -> None:
         self._in_work.add(message)
         self.container.spawn_managed_thread(
-            partial(provider.handle_message, message), identifier=f"{type(provider).__name__}.handle_message"
+            partial(self._handle, provider, message), identifier=f"{type(provider).__name__}.handle_message"
         )
+
+    def _handle(self, provider: Any, message: Any) -> None:
+        # Whatever goes wrong here is about one message; past this point it would end the service.
+        try:
+            provider.handle_message(message)
+        except Exception as error:
+            _log.error("a message could not be handled and was rejected", exc_info=error)
+            self.reject_message(message)
 
     def on_iteration(self) -> None:
         self._cancel_consumers_if_requested()
@@ -91,7 +112,9 @@ class QueueConsumer(NamekoQueueConsumer):
         self._settle(message, message.requeue)
 
     def _settle(self, message: Any, settle: Any) -> None:
-        # Without its connection the broker has reclaimed the message already and delivers it again.
+        # Settled before, or of an earlier connection: then the broker has it back already and delivers it again.
+        if message not in self._in_work:
+            return
         with self._settling:
             try:
                 if message.channel is not None and message.channel.connection:

@@ -79,8 +79,17 @@ class Relay:
         refused: dict[int, str] = {}
         held_back: set[str] = set()
         for wave in _waves(rows):
+            messages: list[Message] = []
+            reasons: dict[str, str] = {}
             sendable = [row for row in wave if row.subject not in held_back]
-            reasons = self.publisher.publish([self._message(row) for row in sendable])
+            for row in sendable:
+                try:
+                    messages.append(self._message(row))
+                except Exception as error:
+                    # A row that cannot be sent, such as one of newer code, must not hold back the others.
+                    reasons[str(row.event_id)] = f"it cannot be encoded: {type(error).__name__}: {error}"
+            if messages:
+                reasons.update(self.publisher.publish(messages))
             for row in sendable:
                 reason = reasons.get(str(row.event_id))
                 if reason is None:

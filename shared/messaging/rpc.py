@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from eventlet.semaphore import Semaphore
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Queue
 from marshmallow import RAISE, Schema, ValidationError
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import SharedExtension
@@ -28,7 +28,7 @@ from shared.fields import CommandSchema, flatten
 from shared.messaging import broker
 from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
 from shared.messaging.queue_consumer import QueueConsumer
-from shared.messaging.topology import RPC_EXCHANGE
+from shared.messaging.topology import RPC_EXCHANGE, rpc_queue_of
 from shared.security.principal import Principal
 from shared.security.tokens import Verifier
 from shared.storage.database import Database, is_transient
@@ -186,7 +186,9 @@ def _unexpected(method: Method, error: Exception) -> CommonwealError:
     incident = ids.new_id().hex[-12:]
     _log.error("%s failed, incident %s", method.name, incident, exc_info=error)
     return Unavailable(
-        "internal_error", f"The service failed and did nothing; tell its operator the incident number {incident}."
+        "internal_error",
+        f"The service failed. Tell its operator the incident number {incident}; a write may be sent again with the "
+        "same idempotency key.",
     )
 
 
@@ -201,7 +203,7 @@ class Replies(SharedExtension):
 
     def send(self, reply_to: str, correlation_id: str | None, reply: Reply) -> None:
         """Send a reply to the caller's own routing key; a caller that has gone is no error."""
-        body = json.dumps(reply.as_payload(), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        body = _encoded(reply)
         properties = {"correlation_id": correlation_id} if correlation_id is not None else {}
         with self._turn:
             for attempt in (1, 2):
@@ -248,12 +250,7 @@ class RpcConsumer(NamekoRpcConsumer):
         if self.queue is None:
             settings = config.read(self.container.service_name, self.container.config)
             self.verifier = Verifier.read(settings.token_keys)
-            self.queue = Queue(
-                f"rpc-{self.container.service_name}",
-                exchange=Exchange(RPC_EXCHANGE, type="topic", durable=True),
-                routing_key=f"{self.container.service_name}.*",
-                durable=True,
-            )
+            self.queue = Queue(rpc_queue_of(self.container.service_name), no_declare=True)
             self.queue_consumer.register_provider(self)
 
     def handle_message(self, message: Any) -> None:
@@ -292,8 +289,13 @@ class RpcConsumer(NamekoRpcConsumer):
 
     def _handle_result(self, message: Any, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         if not isinstance(result, Reply):
-            result = Reply(error=Unavailable("internal_error", "The service failed and did nothing."))
-        self.answer(message, result)
+            result = Reply(error=Unavailable("internal_error", "The service failed; tell its operator."))
+        try:
+            self.answer(message, result)
+        except Exception as error:
+            # Past this point it would end the service.
+            _log.error("a request could not be answered", exc_info=error)
+            self.queue_consumer.reject_message(message)
         return result, None
 
     def _provider_of(self, routing_key: str) -> Any:
@@ -310,12 +312,20 @@ class Rpc(NamekoRpc):
     rpc_consumer = RpcConsumer()
 
 
+def _encoded(reply: Reply) -> bytes:
+    try:
+        return json.dumps(reply.as_payload(), allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as error:
+        # The caller must hear something, and nothing but a fault of the service makes an answer that is not JSON.
+        _log.error("an answer could not be sent", exc_info=error)
+        fault = Reply(error=Unavailable("internal_error", "The service's answer could not be sent."))
+        return json.dumps(fault.as_payload()).encode()
+
+
 def _kwargs_of(message: Any) -> dict[str, Any]:
     if message.content_type != CONTENT_TYPE:
         raise Invalid("content_type", f"Send the request as {CONTENT_TYPE}.")
     body = message.body
-    if isinstance(body, str):
-        body = body.encode()
     if len(body) > MAX_REQUEST_BYTES:
         raise Invalid("too_large", f"The request has {len(body):,} bytes; {MAX_REQUEST_BYTES:,} are the most.")
     try:

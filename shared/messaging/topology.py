@@ -1,8 +1,8 @@
 """The broker's exchanges and queues, derived from the catalogue.
 
-Each service owns one exchange for what it publishes and one queue for what it consumes, with its retry queues (each a
-delay: messages wait there and fall back into the queue) and its dead letters. All are declared together before any
-service starts, so that no event meets an exchange without its queues.
+Each service owns a queue for its calls, one exchange for the events that it publishes and one queue for those that it
+consumes, with its retry queues (each a delay: messages wait there and fall back into the queue) and its dead letters.
+All are declared together before any service starts, so that no event meets an exchange without its queues.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,12 @@ _AT_LEAST_ONCE: dict[str, Any] = {
     "x-dead-letter-exchange": "",
 }
 
+# A call that ends its service's process is not tried for ever; its caller has gone long before.
+_CALLS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 3}
+
+# A dead letter has nowhere to go: looking at it and putting it back, however often, must not drop it.
+_DEAD_LETTERS: dict[str, Any] = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+
 
 def exchange_of(source: str) -> str:
     """Return the name of the exchange that a service or system publishes its events to."""
@@ -36,6 +42,11 @@ def exchange_of(source: str) -> str:
 def queue_of(service: str) -> str:
     """Return the name of the queue that a service consumes events from."""
     return f"{service}.events"
+
+
+def rpc_queue_of(service: str) -> str:
+    """Return the name of the queue that a service takes its calls from; nameko's clients address it so."""
+    return f"rpc-{service}"
 
 
 def retry_queue_of(service: str, delay_ms: int) -> str:
@@ -86,21 +97,26 @@ def topology(retry_delays_ms: Sequence[int] = DEFAULT_RETRY_DELAYS_MS) -> Topolo
     queues: list[Queue] = []
     bindings: list[tuple[str, str, str]] = []
     for service, subscriptions in SUBSCRIPTIONS.items():
-        queues.append(Queue(dead_letters_of(service), durable=True, queue_arguments={"x-queue-type": "quorum"}))
+        queues.append(Queue(dead_letters_of(service), durable=True, queue_arguments=_DEAD_LETTERS))
         queues.append(_durable(queue_of(service), dead_letter_to=dead_letters_of(service)))
         queues += [
             _durable(retry_queue_of(service, delay_ms), dead_letter_to=queue_of(service), ttl_ms=delay_ms)
             for delay_ms in dict.fromkeys(retry_delays_ms)
         ]
+        queues.append(Queue(rpc_queue_of(service), durable=True, queue_arguments=_CALLS))
+        bindings.append((rpc_queue_of(service), RPC_EXCHANGE, f"{service}.*"))
         bindings += [(queue_of(service), exchange_of(source), name) for source, name in subscriptions]
     return Topology(exchanges, queues, bindings)
 
 
-def is_applied(connection: Connection, service: str) -> bool:
-    """Tell whether the queue that a service consumes from exists."""
+def is_applied(connection: Connection, service: str, retry_delays_ms: Sequence[int] = ()) -> bool:
+    """Tell whether the queues exist that a service consumes from and lays failed events aside in."""
+    names = [rpc_queue_of(service), queue_of(service), dead_letters_of(service)]
+    names += [retry_queue_of(service, delay_ms) for delay_ms in retry_delays_ms]
     try:
         with connection.channel() as channel:
-            channel.queue_declare(queue=queue_of(service), passive=True)
+            for name in names:
+                channel.queue_declare(queue=name, passive=True)
     except connection.channel_errors:
         return False
     return True

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
+from shared import config
 from shared.messaging import broker
 from shared.messaging.topology import topology as make_topology
 from shared.ops.names import SERVICES
@@ -44,7 +45,7 @@ def migrate(services: tuple[str, ...], database_url: str) -> None:
     for service in services:
         try:
             migrations.upgrade(service, database_url.replace("{service}", service))
-        except (DBAPIError, CommandError) as error:
+        except (SQLAlchemyError, CommandError, ValueError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise click.ClickException(f"the database of {service} could not be migrated: {reason}") from error
         click.echo(f"{service}: migrated")
@@ -57,12 +58,16 @@ def topology() -> None:
 
 @topology.command()
 @click.option("--amqp-uri", envvar="COMMONWEAL_AMQP_URI", required=True, help="The broker.")
-def apply(amqp_uri: str) -> None:
+@click.option("--retry-delays-ms", envvar="COMMONWEAL_RETRY_DELAYS_MS", help="As the services have it.")
+def apply(amqp_uri: str, retry_delays_ms: str | None) -> None:
     """Declare every exchange, queue and binding of the catalogue; what exists is left as it is."""
-    wanted = make_topology()
+    delays_ms = config.whole_numbers(retry_delays_ms) if retry_delays_ms else config.DEFAULT_RETRY_DELAYS_MS
+    if not delays_ms:
+        raise click.ClickException("COMMONWEAL_RETRY_DELAYS_MS must be whole numbers, such as 1000,5000.")
+    wanted = make_topology(delays_ms)
     try:
         with broker.connect(amqp_uri) as connection:
-            connection.ensure_connection(max_retries=1)
+            connection.ensure_connection(max_retries=1, interval_start=0)
             wanted.apply(connection)
     except Exception as error:
         raise click.ClickException(
@@ -83,12 +88,15 @@ def keys() -> None:
 def new(directory: Path) -> None:
     """Make a key in DIRECTORY: the private half in KEY_ID.pem, the public half added to keys.json for the services."""
     directory.mkdir(parents=True, exist_ok=True)
+    public = directory / "keys.json"
+    try:
+        known = [*json.loads(public.read_text())["keys"]] if public.exists() else []
+    except (ValueError, KeyError, TypeError) as error:
+        raise click.ClickException(f"{public} is not a JWKS file; move it away first") from error
     key = SigningKey.new()
     private = directory / f"{key.key_id}.pem"
     with open(os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(key.private_pem())
-    public = directory / "keys.json"
-    known = json.loads(public.read_text())["keys"] if public.exists() else []
     replacement = public.with_suffix(".new")
     replacement.write_text(json.dumps({"keys": [*known, key.public_jwk()]}, indent=2) + "\n")
     os.replace(replacement, public)

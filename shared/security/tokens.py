@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
@@ -48,7 +49,10 @@ class SigningKey:
 
         :raises ValueError: when the file holds no Ed25519 private key.
         """
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        except (TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError(f"{path} cannot be read: {error}") from error
         if not isinstance(key, Ed25519PrivateKey):
             raise ValueError(f"{path} holds no Ed25519 private key")
         return cls(key, path.stem)
@@ -164,6 +168,8 @@ class Verifier:
             raise Unauthenticated("token_expired", "The token has expired; get a new one.") from error
         except (jwt.PyJWTError, TypeError, ValueError) as error:
             raise _unsound() from error
+        if not isinstance(claims["exp"], int | float):
+            raise _unsound()
         return claims
 
 
@@ -173,7 +179,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
         raise _unsound()
     if not isinstance(roles, list) or not ROLES.issuperset(map(str, roles)):
         raise _unsound()
-    if council is not None and not councils.is_council(council):
+    if council is not None and not (isinstance(council, str) and councils.is_council(council)):
         raise _unsound()
     if council is None and COUNCIL_ROLES.intersection(roles):
         raise _unsound()

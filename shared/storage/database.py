@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.orm import Session, sessionmaker
 
 Result = TypeVar("Result")
@@ -16,6 +17,7 @@ LOCK_TIMEOUT_MS = 5_000
 STATEMENT_TIMEOUT_MS = 15_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5
+TCP_USER_TIMEOUT_MS = 25_000
 TRANSACTION_ATTEMPTS = 3
 
 # Class 40 (serialization failure, deadlock) and lock_not_available: the same transaction may succeed if run again.
@@ -87,6 +89,8 @@ def sqlstate_of(error: DBAPIError) -> str | None:
 
 def is_transient(error: BaseException) -> bool:
     """Tell whether the same work may succeed later: database away, lock timeout, deadlock, serialization failure."""
+    if isinstance(error, NoFreeConnection):
+        return True
     if not isinstance(error, DBAPIError):
         return False
     return (
@@ -107,7 +111,16 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT_MS / 1000,
         pool_pre_ping=True,
-        connect_args={"options": options, "connect_timeout": CONNECT_TIMEOUT_S, "application_name": "commonweal"},
+        connect_args={
+            "options": options,
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "commonweal",
+            # A server that vanished without a word: the bounds above are the server's own and end with it.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
+        },
     )
 
 

@@ -1,75 +1,48 @@
 """Databases for the integration tests: the same tests run on SQLite and on PostgreSQL."""
 
-import shutil
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from shared.storage import migrate
 from shared.storage.database import Database
+from tests.support.databases import PostgresDatabases, SqliteDatabases
 from tests.support.servers import Servers
 
 OpenDatabase = Callable[[str], Database]
-UrlOf = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A service's short name to a migrated SQLite file, made once; to be copied, not used."""
-    directory = tmp_path_factory.mktemp("templates")
-
-    @cache
-    def template(service: str) -> Path:
-        path = directory / f"{service}.db"
-        migrate.upgrade(service, f"sqlite:///{path}")
-        return path
-
-    return template
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    """Migrated SQLite files, to be copied."""
+    return SqliteDatabases(tmp_path_factory.mktemp("templates"))
 
 
 @pytest.fixture(scope="session")
-def postgresql_template(request: pytest.FixtureRequest) -> Iterator[UrlOf]:
-    """A service's short name to the URL of a migrated PostgreSQL database, made once; to be copied, not used."""
-    made: list[str] = []
-
-    @cache
-    def template(service: str) -> str:
-        servers: Servers = request.getfixturevalue("servers")
-        made.append(servers.postgresql.create_database())
-        migrate.upgrade(service, made[-1])
-        return made[-1]
-
-    yield template
-    for url in made:
-        request.getfixturevalue("servers").postgresql.drop_database(url)
+def postgresql_databases(servers: Servers) -> Iterator[PostgresDatabases]:
+    """Migrated PostgreSQL databases, to be lent."""
+    databases = PostgresDatabases(servers.postgresql)
+    yield databases
+    databases.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def open_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenDatabase]:
     """A factory: a service's short name to its fresh, migrated database."""
-    opened: list[Database] = []
-    copies: list[str] = []
-
-    def open_on_sqlite(service: str) -> str:
-        path = tmp_path / f"{service}-{len(opened)}.db"
-        shutil.copyfile(request.getfixturevalue("sqlite_template")(service), path)
-        return f"sqlite:///{path}"
-
-    def open_on_postgresql(service: str) -> str:
-        template = request.getfixturevalue("postgresql_template")(service)
-        copies.append(request.getfixturevalue("servers").postgresql.create_database(like=template))
-        return copies[-1]
-
-    open_url = open_on_sqlite if request.param == "sqlite" else open_on_postgresql
+    opened: list[tuple[str, str, Database]] = []
+    # Asked for by name only when it is wanted, so that a run on SQLite alone starts no server.
+    lender = request.getfixturevalue(f"{request.param}_databases")
 
     def open_one(service: str) -> Database:
-        opened.append(Database(open_url(service)))
-        return opened[-1]
+        if isinstance(lender, PostgresDatabases):
+            url = lender.lend(service)
+        else:
+            url = lender.copy(service, tmp_path / f"{service}-{len(opened)}.db")
+        opened.append((service, url, Database(url)))
+        return opened[-1][2]
 
     yield open_one
-    for database in opened:
+    for service, url, database in opened:
         database.close()
-    for url in copies:
-        request.getfixturevalue("servers").postgresql.drop_database(url)
+        if isinstance(lender, PostgresDatabases):
+            lender.take_back(service, url)

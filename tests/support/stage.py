@@ -35,12 +35,14 @@ WAIT_S = 20.0
 def eventually(ask: Callable[[], Result], *, within_s: float = WAIT_S) -> Result:
     """Ask until the answer is true, and return it; fail with the last answer or error when it never is."""
     deadline = time.monotonic() + within_s
+    answer: object = None
+    problem: Exception | None = None
     while True:
         try:
-            answer = ask()
-            if answer:
-                return answer
-            problem: Exception | None = None
+            found = ask()
+            if found:
+                return found
+            answer, problem = found, None
         except Exception as error:
             problem = error
         if time.monotonic() > deadline:

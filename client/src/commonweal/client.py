@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from amqp.exceptions import AccessRefused
 from kombu import Connection
 
 from commonweal import errors
@@ -69,7 +70,14 @@ class Client:
         :raises commonweal.errors.CommonwealError: whatever the call ended with instead.
         """
         if not method.startswith(READ_PREFIXES):
-            arguments = {"idempotency_key": str(uuid.uuid4()), **arguments}
+            arguments = {**arguments, "idempotency_key": arguments.get("idempotency_key") or str(uuid.uuid4())}
+        try:
+            return self._answer(service, method, arguments)
+        except errors.CommonwealError as error:
+            error.idempotency_key = arguments.get("idempotency_key")
+            raise
+
+    def _answer(self, service: str, method: str, arguments: dict[str, Any]) -> Any:
         try:
             body = json.dumps({"args": [], "kwargs": arguments}, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
@@ -122,7 +130,9 @@ class _Line:
     def request(self, routing_key: str, body: bytes, token: str, timeout_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
         correlation_id = str(uuid.uuid4())
-        with self._turn:
+        if not self._turn.acquire(timeout=timeout_s):
+            raise errors.Unavailable("busy", "Other calls of this client took all the time; nothing was sent.")
+        try:
             while True:
                 try:
                     return self._request(routing_key, body, token, correlation_id, deadline)
@@ -132,8 +142,13 @@ class _Line:
                     # The answer may still come; a new reply queue keeps it from being taken for another call's.
                     self._drop()
                     raise errors.TimedOut(
-                        "timed_out", f"No answer came within {timeout_s:g} seconds; is the service running?"
+                        "timed_out",
+                        f"No answer came within {timeout_s:g} seconds; is the service running? A write may have had "
+                        "its effect: call again with the idempotency_key of this error to find out.",
                     ) from error
+                except AccessRefused as error:
+                    self._drop()
+                    raise errors.Forbidden("broker_refused", f"The broker does not let you: {error}") from error
                 except Exception as error:
                     self._drop()
                     if time.monotonic() + 0.5 >= deadline:
@@ -141,18 +156,25 @@ class _Line:
                             "broker_unavailable", f"The broker cannot be reached ({error}); try again later."
                         ) from error
                     time.sleep(0.2)
+        finally:
+            self._turn.release()
 
     def _request(
         self, routing_key: str, body: bytes, token: str, correlation_id: str, deadline: float
     ) -> dict[str, Any]:
-        self._ensure_channel()
+        self._ensure_channel(deadline)
         self._unroutable = False
         message = self._channel.prepare_message(
             body,
             content_type=CONTENT_TYPE,
             content_encoding="utf-8",
             headers={"nameko.auth_token": token},
-            properties={"reply_to": self._reply_to, "correlation_id": correlation_id},
+            properties={
+                "reply_to": self._reply_to,
+                "correlation_id": correlation_id,
+                # A call that its caller no longer waits for is not to be carried out hours later.
+                "expiration": str(max(int((deadline - time.monotonic()) * 1000), 1)),
+            },
         )
         taken = self._channel.basic_publish(message, exchange=RPC_EXCHANGE, routing_key=routing_key, mandatory=True)
         assert self._connection is not None
@@ -167,10 +189,16 @@ class _Line:
         service = routing_key.partition(".")[0]
         raise errors.Unavailable("no_such_service", f"No service {service} has ever run on this broker.")
 
-    def _ensure_channel(self) -> None:
+    def _ensure_channel(self, deadline: float) -> None:
         if self._channel is not None:
             return
-        self._connection = Connection(self._amqp_uri, connect_timeout=CONNECT_TIMEOUT_S)
+        remaining_s = max(deadline - time.monotonic(), 0.001)
+        self._connection = Connection(self._amqp_uri, connect_timeout=min(CONNECT_TIMEOUT_S, remaining_s))
+        try:
+            # One attempt: the caller's time limit decides about another.
+            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=0.001)
+        except TimeoutError as error:
+            raise ConnectionError("it does not answer") from error
         channel = self._connection.channel()
         self._reply_to = str(uuid.uuid4())
         queue = f"rpc.reply-{self._reply_to}"

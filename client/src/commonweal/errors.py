@@ -9,7 +9,11 @@ class CommonwealError(Exception):
     :param code: what went wrong, for a program; stable between versions.
     :param message: what went wrong and what to do, for a person.
     :param fields: the fields at fault, dotted path to sentences.
+
+    ``idempotency_key`` is the key that a write was sent with: the same call with it again has its effect once.
     """
+
+    idempotency_key: str | None = None
 
     def __init__(self, code: str, message: str, fields: dict[str, list[str]] | None = None) -> None:
         super().__init__(message)
@@ -39,7 +43,7 @@ class Conflict(CommonwealError):
 
 
 class Unavailable(CommonwealError):
-    """Nothing was done; the same call may succeed later."""
+    """It could not be done now; the same call with the same idempotency key may succeed later."""
 
 
 class TimedOut(CommonwealError):
@@ -49,13 +53,15 @@ class TimedOut(CommonwealError):
 _BY_NAME = {cls.__name__: cls for cls in (Unauthenticated, Forbidden, NotFound, Invalid, Conflict, Unavailable)}
 
 
-def from_reply(error: dict[str, Any]) -> CommonwealError:
+def from_reply(error: Any) -> CommonwealError:
     """Return the exception for the ``error`` part of a reply."""
-    details = error.get("exc_args") or [{}]
-    first = details[0] if isinstance(details[0], dict) else {}
+    error = error if isinstance(error, dict) else {}
+    details = error.get("exc_args")
+    first = details[0] if isinstance(details, list) and details and isinstance(details[0], dict) else {}
+    fields = first.get("fields")
     cls = _BY_NAME.get(str(error.get("exc_type")), Unavailable)
     return cls(
         str(first.get("code", "unknown")),
         str(first.get("message") or error.get("value") or "The service failed."),
-        first.get("fields"),
+        fields if isinstance(fields, dict) else {},
     )

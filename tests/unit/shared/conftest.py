@@ -1,0 +1,40 @@
+"""A SQLite file with messaging's own tables, and nothing of any service."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.orm import Session
+
+from shared.messaging import tables
+from shared.storage.database import Database
+
+Undone = Callable[[Callable[[Session], object]], None]
+
+
+class Failure(Exception):
+    """Ends a transaction that a test wants undone."""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An outbox, an inbox and the idempotency keys, all empty."""
+    made = Database(f"sqlite:///{tmp_path}/test.db")
+    tables.metadata.create_all(made.engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def undone(database: Database) -> Undone:
+    """Does some work in a transaction that fails at its end."""
+
+    def run(work: Callable[[Session], object]) -> None:
+        def work_and_fail(session: Session) -> None:
+            work(session)
+            raise Failure
+
+        with pytest.raises(Failure):
+            database.run(work_and_fail)
+
+    return run

@@ -1,0 +1,171 @@
+"""``commonweal-ops``: what an operator types, and what it says when that cannot be."""
+
+import json
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from click.testing import CliRunner, Result
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import inspect
+
+from shared.events.catalogue import SUBSCRIPTIONS
+from shared.messaging import embedded
+from shared.messaging.topology import queue_of, retry_queue_of
+from shared.ops.cli import main
+from shared.security.tokens import Verifier
+from shared.storage.database import Database
+
+
+def ops(*arguments: object, **environment: str) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments], env=environment)
+
+
+def refused(result: Result) -> str:
+    """The sentence with which a command ended; a traceback is none."""
+    assert result.exit_code in (1, 2), result.output
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    assert "Error: " in result.output
+    return result.output
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    directory = tmp_path / "keys"
+    assert ops("keys", "new", directory).exit_code == 0
+    return directory
+
+
+def private_key_in(directory: Path) -> Path:
+    return next(directory.glob("*.pem"))
+
+
+class TestKeys:
+    def test_a_new_key_is_its_owners_alone_and_its_public_half_is_for_the_services(self, keys: Path) -> None:
+        private = private_key_in(keys)
+        assert stat.S_IMODE(private.stat().st_mode) == 0o600
+        (public,) = json.loads((keys / "keys.json").read_text())["keys"]
+        assert public["kid"] == private.stem
+        assert "d" not in public
+        assert sorted(path.name for path in keys.iterdir()) == sorted([private.name, "keys.json"])
+
+    def test_it_says_where_they_are_and_shows_neither(self, tmp_path: Path) -> None:
+        result = ops("keys", "new", tmp_path)
+        assert str(private_key_in(tmp_path)) in result.output
+        assert str(tmp_path / "keys.json") in result.output
+        assert "PRIVATE" not in result.output
+
+    def test_another_key_joins_those_that_are_there(self, keys: Path) -> None:
+        before = json.loads((keys / "keys.json").read_text())["keys"]
+        assert ops("keys", "new", keys).exit_code == 0
+        after = json.loads((keys / "keys.json").read_text())["keys"]
+        assert after[:1] == before
+        assert len(after) == len(list(keys.glob("*.pem"))) == 2
+        for private in keys.glob("*.pem"):
+            token = ops("tokens", "issue", "ann", "--key", private, "--role", "cdo").output.strip()
+            assert Verifier.read(keys / "keys.json").verify(token).subject == "ann"
+
+    @pytest.mark.parametrize("content", ["", "{}", "[]", '{"keys": 5}'])
+    def test_a_file_of_keys_that_is_none_is_left_as_it_is(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "keys.json").write_text(content)
+        assert "keys.json" in refused(ops("keys", "new", tmp_path))
+        assert (tmp_path / "keys.json").read_text() == content
+
+
+class TestTokens:
+    def test_a_token_is_good_for_the_services(self, keys: Path) -> None:
+        result = ops(
+            "tokens", "issue", "lead@fife.example", "--key", private_key_in(keys), "--role", "proposer", "--role",
+            "sponsor", "--council", "S12000047", "--hours", 2,
+        )  # fmt: skip
+        token = result.output.strip()
+        caller = Verifier.read(keys / "keys.json").verify(token)
+        assert (caller.subject, caller.council) == ("lead@fife.example", "S12000047")
+        assert caller.roles == {"proposer", "sponsor"}
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert claims["exp"] - claims["iat"] == 2 * 3600
+        assert abs(claims["iat"] - datetime.now(UTC).timestamp()) < 60
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            (["--role", "proposer"], "name it"),
+            (["--role", "cdo", "--council", "Fife"], "GSS code"),
+            (["--role", "emperor"], "emperor"),
+            ([], "--role"),
+            (["--role", "cdo", "--hours", "0"], "--hours"),
+            (["--role", "cdo", "--hours", "9999"], "--hours"),
+        ],
+    )
+    def test_a_token_that_nobody_would_accept_is_not_issued(self, keys: Path, options: list[str], says: str) -> None:
+        assert says in refused(ops("tokens", "issue", "ann", "--key", private_key_in(keys), *options))
+
+    @pytest.mark.parametrize("kind", ["absent", "empty", "public", "with_password"])
+    def test_without_a_signing_key_there_is_no_token(self, keys: Path, kind: str) -> None:
+        key: Any = Ed25519PrivateKey.generate()
+        encryption = serialization.BestAvailableEncryption(b"password")
+        content = {
+            "absent": None,
+            "empty": b"",
+            "public": (keys / "keys.json").read_bytes(),
+            "with_password": key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+            ),
+        }[kind]
+        path = keys / "other.pem"
+        if content is not None:
+            path.write_bytes(content)
+        refused(ops("tokens", "issue", "ann", "--key", path, "--role", "cdo"))
+
+
+class TestMigrate:
+    def test_it_makes_the_tables_and_may_be_run_again(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path}/{{service}}.db"
+        for _ in range(2):
+            result = ops("migrate", "outcomes", COMMONWEAL_DATABASE_URL=url)
+            assert (result.exit_code, result.output) == (0, "outcomes: migrated\n")
+        database = Database(f"sqlite:///{tmp_path}/outcomes.db")
+        assert {"inbox", "outbox", "idempotency_keys"} <= set(inspect(database.engine).get_table_names())
+        database.close()
+
+    @pytest.mark.parametrize(
+        "url",
+        ["sqlite:////no/such/directory/x.db", "postgresql+psycopg2://u:hunter2@127.0.0.1:1/x", "nonsense", "http://x"],
+    )
+    def test_a_database_that_cannot_be_reached_is_told_in_a_sentence(self, url: str) -> None:
+        said = refused(ops("migrate", "outcomes", "--database-url", url))
+        assert "outcomes" in said
+        assert "hunter2" not in said
+
+    def test_a_service_that_there_is_not_is_refused(self) -> None:
+        assert "nonesuch" in refused(ops("migrate", "nonesuch", "--database-url", "sqlite://"))
+
+
+class TestTopology:
+    @pytest.fixture(autouse=True)
+    def clean_broker(self) -> Iterator[None]:
+        embedded.reset()
+        yield
+        embedded.reset()
+
+    def test_it_declares_everything(self) -> None:
+        result = ops("topology", "apply", COMMONWEAL_AMQP_URI=embedded.URI)
+        assert result.exit_code == 0, result.output
+        assert result.output.startswith("declared 4 exchanges, 24 queues, ")
+        assert {queue_of(service) for service in SUBSCRIPTIONS} <= set(embedded.Channel.queues)
+
+    def test_it_declares_the_delays_that_the_services_are_configured_with(self) -> None:
+        """A service whose retry queues are missing cannot lay a failed event aside and tries it for ever."""
+        ops("topology", "apply", COMMONWEAL_AMQP_URI=embedded.URI, COMMONWEAL_RETRY_DELAYS_MS="250,500")
+        for service in SUBSCRIPTIONS:
+            assert {retry_queue_of(service, 250), retry_queue_of(service, 500)} <= set(embedded.Channel.queues)
+
+    def test_a_broker_that_does_not_answer_is_told_in_a_sentence(self) -> None:
+        said = refused(ops("topology", "apply", "--amqp-uri", "amqp://user:hunter2@127.0.0.1:1/vhost"))
+        assert "127.0.0.1:1/vhost" in said
+        assert "hunter2" not in said

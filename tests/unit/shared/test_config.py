@@ -1,0 +1,126 @@
+"""A service's configuration is checked whole before anything starts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nameko.exceptions import ConfigurationError
+
+from shared import config
+from shared.security.tokens import SigningKey
+
+SECRET = "hunter2"
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> dict[str, Any]:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps({"keys": [SigningKey.new().public_jwk()]}))
+    return {
+        "AMQP_URI": f"amqp://user:{SECRET}@broker:5672/vhost",
+        "DATABASE_URL": f"postgresql+psycopg2://user:{SECRET}@server:5432/{{service}}",
+        "TOKEN_KEYS": str(keys),
+        "max_workers": "",
+        "RETRY_DELAYS_MS": None,
+        "REHEARSAL_CLOCK": "",
+    }
+
+
+def complaints(values: dict[str, Any]) -> list[str]:
+    with pytest.raises(ConfigurationError) as refusal:
+        config.read("funding", values)
+    first, *rest = str(refusal.value).splitlines()
+    assert first == "funding cannot start:"
+    return [line.strip() for line in rest]
+
+
+def test_what_is_not_set_has_its_default(sound: dict[str, Any], tmp_path: Path) -> None:
+    settings = config.read("funding", sound)
+    assert settings.service == "funding"
+    assert settings.amqp_uri == sound["AMQP_URI"]
+    assert settings.token_keys == tmp_path / "keys.json"
+    assert settings.max_workers == 10
+    assert settings.retry_delays_ms == (1_000, 5_000, 30_000, 120_000, 600_000)
+    assert settings.rehearsal_clock is None
+    assert not settings.is_embedded
+
+
+def test_what_is_set_is_taken(sound: dict[str, Any]) -> None:
+    settings = config.read(
+        "funding",
+        {**sound, "max_workers": "3", "RETRY_DELAYS_MS": "50, 100", "REHEARSAL_CLOCK": "/tmp/clock",
+         "AMQP_URI": "embedded://", "DATABASE_URL": "sqlite:////tmp/{service}.db"},
+    )  # fmt: skip
+    assert (settings.max_workers, settings.retry_delays_ms) == (3, (50, 100))
+    assert settings.rehearsal_clock == Path("/tmp/clock")
+    assert settings.database_url == "sqlite:////tmp/funding.db"
+    assert settings.is_embedded
+
+
+def test_the_services_name_is_filled_in(sound: dict[str, Any]) -> None:
+    assert config.read("outcomes", sound).database_url.endswith(":5432/outcomes")
+
+
+def test_no_secret_is_shown(sound: dict[str, Any]) -> None:
+    settings = config.read("funding", sound)
+    assert SECRET not in f"{settings} {settings!r} {[settings]}"
+
+
+def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
+    assert len(complaints({})) == 3
+    found = complaints(
+        {
+            "AMQP_URI": f"http://user:{SECRET}@broker",
+            "DATABASE_URL": f"mysql://user:{SECRET}@server/x",
+            "TOKEN_KEYS": "/no/such/file",
+            "max_workers": "many",
+            "RETRY_DELAYS_MS": "soon",
+        }
+    )
+    assert [line.split()[0] for line in found] == [
+        "COMMONWEAL_AMQP_URI",
+        "COMMONWEAL_DATABASE_URL",
+        "COMMONWEAL_TOKEN_KEYS",
+        "COMMONWEAL_MAX_WORKERS",
+        "COMMONWEAL_RETRY_DELAYS_MS",
+    ]
+    assert SECRET not in " ".join(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("AMQP_URI", "  "),
+        ("AMQP_URI", "localhost:5672"),
+        ("DATABASE_URL", "postgresql"),
+        ("DATABASE_URL", "postgresql+psycopg://u:p@h/d"),
+        ("DATABASE_URL", f"postgresql://u:{SECRET}@h:port/d"),
+        ("max_workers", "0"),
+        ("max_workers", "-1"),
+        ("max_workers", "1.5"),
+        ("max_workers", "1,2"),
+        ("max_workers", "²"),
+        ("RETRY_DELAYS_MS", "1000,"),
+        ("RETRY_DELAYS_MS", "0"),
+        ("RETRY_DELAYS_MS", "1000;2000"),
+        ("RETRY_DELAYS_MS", "²"),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_a_secret(sound: dict[str, Any], key: str, value: str) -> None:
+    (complaint,) = complaints({**sound, key: value})
+    assert complaint.startswith("COMMONWEAL_")
+    assert SECRET not in complaint
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"keys": []}', "[]"])
+def test_a_file_that_holds_no_keys_is_named(sound: dict[str, Any], tmp_path: Path, content: str) -> None:
+    (tmp_path / "keys.json").write_text(content)
+    (complaint,) = complaints(sound)
+    assert str(tmp_path / "keys.json") in complaint
+
+
+def test_a_private_key_where_public_ones_belong_is_not_taken(sound: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_bytes(SigningKey.new().private_pem())
+    (complaint,) = complaints(sound)
+    assert "PRIVATE" not in complaint
