@@ -5,6 +5,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+# Each worker has servers of its own; much of a test run is waiting for one process or another.
+TEST_WORKERS ?= 3
 
 .PHONY: help
 help: ## List the targets
@@ -24,7 +26,7 @@ demo: services-env ## Play the main job, embedded; DEMO_ARGS="--help" shows what
 
 .PHONY: test
 test: dev-env ## Run every test, on a RabbitMQ and a PostgreSQL that it starts itself; TEST_ARGS go to pytest
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 .PHONY: test-unit
 test-unit: dev-env ## Run the tests that need no server

@@ -1,6 +1,8 @@
 """Fixtures for all tests: real servers, started once and only when a test asks for them."""
 
 import contextlib
+import fcntl
+import os
 import signal
 from collections.abc import Callable, Iterator
 
@@ -11,18 +13,21 @@ from tests.support.servers import Servers
 
 
 @pytest.fixture(scope="session")
-def servers(pytestconfig: pytest.Config) -> Iterator[Servers]:
+def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The RabbitMQ and the PostgreSQL of this test run."""
-    terminal: pytest.TerminalReporter = pytestconfig.pluginmanager.getplugin("terminalreporter")
+    # A worker of a parallel run has no terminal.
+    terminal: pytest.TerminalReporter | None = pytestconfig.pluginmanager.getplugin("terminalreporter")
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def report(line: str) -> None:
+        if terminal is None:
+            return
         with capture.global_and_fixture_disabled():
             terminal.write(f"\n{line}\n")  # Dots may stand on the current line.
 
     with contextlib.ExitStack() as stack:
         try:
-            with _clock_of_the_test_stopped():
+            with _clock_of_the_test_stopped(), _one_worker_at_a_time(tmp_path_factory):
                 started = stack.enter_context(support.start(report=report))
         except support.NoServer as reason:
             pytest.fail(str(reason), pytrace=False)
@@ -67,3 +72,13 @@ def _clock_of_the_test_stopped() -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, left_s, every_s)
+
+
+@contextlib.contextmanager
+def _one_worker_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the workers of a parallel run from installing the same packages at once."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    with (shared / "servers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -109,8 +109,8 @@ class EventConsumer(SharedExtension, ProviderCollector):
             with broker.connect(settings.amqp_uri) as connection:
                 if not topology.is_applied(connection, self.service, self.retry_delays_ms):
                     return (
-                        f"the broker at {place} lacks this service's queues; run, with the"
-                        " same COMMONWEAL_RETRY_DELAYS_MS: commonweal-ops topology apply"
+                        f"the broker at {place} lacks this service's queues; run: commonweal-ops topology apply"
+                        " (with the service's COMMONWEAL_RETRY_DELAYS_MS, if that is set)"
                     )
         except Exception as error:
             return f"the broker at {place} does not answer: {str(error) or type(error).__name__}"
