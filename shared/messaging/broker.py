@@ -1,14 +1,11 @@
 """Connections to the broker, embedded or RabbitMQ, with every wait bounded."""
 
-import logging
 import socket
 from typing import Any
 
 from kombu import Connection
 
 from shared.messaging import embedded
-
-_log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
