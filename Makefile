@@ -7,6 +7,7 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 # Each worker has servers of its own; much of a test run is waiting for one process or another.
 TEST_WORKERS ?= 3
+FAULT_WORKERS ?= 2
 
 .PHONY: help
 help: ## List the targets
@@ -31,6 +32,10 @@ test: dev-env ## Run every test, on a RabbitMQ and a PostgreSQL that it starts i
 .PHONY: test-unit
 test-unit: dev-env ## Run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit $(TEST_ARGS)
+
+.PHONY: test-faults
+test-faults: dev-env ## Run every fault test, those too that take minutes
+	@$(BIN)/python -m pytest tests/faults -m "" -n $(FAULT_WORKERS) --dist loadfile $(TEST_ARGS)
 
 .PHONY: lint
 lint: dev-env ## Check style, types and the import rules

@@ -1,0 +1,1 @@
+"""The groups of ``commonweal-ops``, a module each."""
