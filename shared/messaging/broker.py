@@ -38,6 +38,16 @@ def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) ->
     return Connection(amqp_uri, connect_timeout=CONNECT_TIMEOUT_S, heartbeat=heartbeat_s, transport_options=options)
 
 
+def bound_waits(connection: Connection) -> None:
+    """Establish a connection, each read and write of which ends in time, whoever is at its other end.
+
+    The limits that py-amqp puts on a socket are the kernel's, and do nothing on one that eventlet made non-blocking.
+    """
+    sock = getattr(getattr(connection.connection, "transport", None), "sock", None)
+    if sock is not None:
+        sock.settimeout(WRITE_TIMEOUT_S)
+
+
 def place_of(uri: str) -> str:
     """Return host, port and path of a URI, for messages: never its user or password."""
     if uri.startswith(embedded.URI):

@@ -12,6 +12,8 @@ from shared.messaging import broker
 
 _log = logging.getLogger(__name__)
 
+#: What a batch may take to be written, and after that to be confirmed.
+PUBLISH_TIMEOUT_S = 15
 CONFIRM_TIMEOUT_S = 15
 PERSISTENT = 2
 
@@ -81,6 +83,7 @@ class Publisher:
         if self._channel is not None:
             return
         self._connection = broker.connect(self.amqp_uri, on_blocked=_raise_blocked)
+        broker.bound_waits(self._connection)
         self._channel = self._connection.channel()
         self._last_tag = 0
         if self._confirms:
@@ -96,7 +99,10 @@ class Publisher:
     def _publish(self, messages: Sequence[Message]) -> dict[str, str]:
         self._unconfirmed.clear()
         self._refused = {}
+        deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         for message in messages:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the broker takes messages too slowly")
             prepared = self._channel.prepare_message(
                 message.body,
                 content_type=message.content_type,

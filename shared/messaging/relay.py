@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, exists, or_, select, update
 
 from shared import clock, config
 from shared.events.catalogue import event_type
-from shared.messaging import events
+from shared.messaging import events, wakeup
 from shared.messaging.publisher import Message, Publisher
 from shared.messaging.tables import outbox
 from shared.storage.database import Database
@@ -49,29 +49,25 @@ class Relay:
         self.publisher = publisher
 
     @contextmanager
-    def leading(self) -> Iterator["Leadership | None"]:
-        """Be the database's one active relay within the block, or get None when another process is."""
+    def seat(self) -> Iterator["Seat"]:
+        """Take a place at the database within the block; the place of the one active relay is to be won there."""
         if not self.database.is_postgresql:
-            yield Leadership(self.database, None)
+            yield Seat(self.database, None)
             return
         with self.database.engine.connect() as connection:
-            with connection.begin():
-                won = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LEADER_LOCK})").scalar()
-            if not won:
-                yield None
-                return
             try:
-                yield Leadership(self.database, connection)
+                yield Seat(self.database, connection)
             finally:
                 # The lock belongs to the database's session: a pooled connection would keep it after the block.
                 connection.invalidate()
 
-    def publish_batch(self, leadership: "Leadership") -> int:
+    def publish_batch(self, seat: "Seat") -> int:
         """Publish up to :data:`BATCH_SIZE` rows and mark them; returns how many rows were read.
 
+        :param seat: one that leads.
         :raises PublishFailed: when the broker went away; rows that it confirmed before may be published again.
         """
-        with leadership.transaction() as connection:
+        with seat.transaction() as connection:
             rows = self._pending(connection)
         if not rows:
             return 0
@@ -97,7 +93,7 @@ class Relay:
                 else:
                     refused[row.position] = reason
                     held_back.add(row.subject)
-        with leadership.transaction() as connection:
+        with seat.transaction() as connection:
             self._mark(connection, rows, published, refused)
         return len(rows)
 
@@ -112,6 +108,7 @@ class Relay:
                 or_(outbox.c.next_attempt_at.is_(None), outbox.c.next_attempt_at <= now),
                 ~exists().where(
                     waiting.c.published_at.is_(None),
+                    waiting.c.next_attempt_at.is_not(None),
                     waiting.c.next_attempt_at > now,
                     waiting.c.subject == outbox.c.subject,
                 ),
@@ -151,16 +148,42 @@ class Relay:
             )
 
 
-class Leadership:
-    """The right to publish from a database, and the connection that it hangs on."""
+class Seat:
+    """A relay's place at its database: one connection, on which it reads and marks, leads or waits to lead.
+
+    The lock hangs on that connection, so once it is lost nothing can be marked.
+    """
 
     def __init__(self, database: Database, connection: Connection | None) -> None:
         self._database = database
         self._connection = connection
+        self.leads = connection is None
+
+    def lead(self) -> bool:
+        """Become the database's one active relay, which hears of the commits of all; False when another one is."""
+        if self._connection is not None and not self.leads:
+            with self._connection.begin():
+                query = f"SELECT pg_try_advisory_lock({LEADER_LOCK})"
+                self.leads = bool(self._connection.exec_driver_sql(query).scalar())
+            if self.leads:
+                wakeup.listen(self._connection)
+        return self.leads
+
+    def tell_leader(self) -> None:
+        """Tell the relay that leads, in another process, that there is something to publish.
+
+        After the commit, never within it: PostgreSQL lets transactions that notify commit only one after the other.
+        """
+        if self._connection is not None:
+            wakeup.tell(self._connection)
+
+    def wait(self, wake: wakeup.Wakeup, timeout_s: float) -> bool:
+        """Wait for a commit here or elsewhere; tells whether there was one."""
+        return wake.wait(timeout_s, self._connection)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Open a transaction on the connection that holds the lock: once that is lost, nothing can be marked."""
+        """Open a transaction."""
         if self._connection is None:
             with self._database.transaction() as session:
                 yield session.connection()
@@ -188,47 +211,49 @@ class OutboxRelay(DependencyProvider):
     connection = DatabaseConnection()
 
     def setup(self) -> None:
-        self._stopping = False
-        self._woken = threading.Event()
+        self._wakeup = wakeup.Wakeup()
+        self._stopping = threading.Event()
 
     def start(self) -> None:
         settings = config.read(self.container.service_name, self.container.config)
         self._database = self.connection.database
         self._relay = Relay(settings.service, self._database, Publisher(settings.amqp_uri))
-        self._database.wake_after_commit(self._woken.set)
+        self._database.wake_after_commit(self._wakeup.set)
         self._thread = self.container.spawn_managed_thread(self._run, identifier="outbox relay")
 
     def stop(self) -> None:
         """Publish what the last calls left, then end."""
-        self._stopping = True
-        self._woken.set()
+        self._stopping.set()
+        self._wakeup.set()
         self._thread.wait()
+        self._wakeup.close()
 
     def _run(self) -> None:
         backoff_s = MIN_BACKOFF_S
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
-                with self._relay.leading() as leadership:
-                    if leadership is None:
-                        self._rest(POLL_INTERVAL_S)
-                        continue
-                    while self._publish(leadership):
+                with self._relay.seat() as seat:
+                    self._wait_to_lead(seat)
+                    while self._publish(seat):
                         backoff_s = MIN_BACKOFF_S
             except Exception as error:
                 _log.warning("the outbox waits %.1f s: %s", backoff_s, error)
-                self._rest(backoff_s)
+                # Whatever commits meanwhile, or each commit would be another try at a broker that is away.
+                self._stopping.wait(backoff_s)
                 backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
         self._relay.publisher.close()
 
-    def _publish(self, leadership: Leadership) -> bool:
-        """Publish a batch, or wait for one; returns False when it is time to end."""
-        self._woken.clear()
-        if self._relay.publish_batch(leadership) == 0:
-            if self._stopping:
-                return False
-            self._rest(POLL_INTERVAL_S)
-        return True
+    def _wait_to_lead(self, seat: Seat) -> None:
+        while not seat.lead() and not self._stopping.is_set():
+            if seat.wait(self._wakeup, POLL_INTERVAL_S):
+                seat.tell_leader()
 
-    def _rest(self, seconds: float) -> None:
-        if not self._stopping:
-            self._woken.wait(seconds)
+    def _publish(self, seat: Seat) -> bool:
+        """Publish a batch, or wait for one; returns False when it is time to end."""
+        if not seat.leads:
+            return False
+        if self._relay.publish_batch(seat) == 0:
+            if self._stopping.is_set():
+                return False
+            seat.wait(self._wakeup, POLL_INTERVAL_S)
+        return True

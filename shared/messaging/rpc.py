@@ -219,6 +219,7 @@ class Replies(SharedExtension):
     def _publish(self, body: bytes, reply_to: str, properties: dict[str, Any]) -> None:
         if self._channel is None:
             self._connection = broker.connect(self._amqp_uri)
+            broker.bound_waits(self._connection)
             self._channel = self._connection.channel()
         message = self._channel.prepare_message(
             body, content_type=CONTENT_TYPE, content_encoding="utf-8", headers={}, properties=dict(properties)

@@ -77,9 +77,9 @@ def record(database: Database, *events: tuple[str, int]) -> None:
 
 
 def step(relay: Relay) -> int:
-    with relay.leading() as leadership:
-        assert leadership is not None
-        return relay.publish_batch(leadership)
+    with relay.seat() as seat:
+        assert seat.lead()
+        return relay.publish_batch(seat)
 
 
 def rows(database: Database) -> list[Any]:
