@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from shared import clock, config
 from shared.errors import CommonwealError
-from shared.messaging import broker, inbox, topology
+from shared.messaging import attempts, broker, inbox, topology
+from shared.messaging.attempts import Delivery, Failure
 from shared.messaging.events import Event, Unreadable, decode
 from shared.messaging.publisher import Message, Publisher, PublishFailed
 from shared.messaging.queue_consumer import QueueConsumer
@@ -23,10 +24,6 @@ from shared.waiting import wait_while
 
 _log = logging.getLogger(__name__)
 
-#: Times that a handler may fail before the event goes to the dead letters.
-MAX_ATTEMPTS = 6
-#: The same while the database is to blame: with the default delays about two and a half hours.
-MAX_ATTEMPTS_TRANSIENT = 20
 FORWARD_ATTEMPTS = 5
 FORWARD_INTERVAL_S = 1.0
 
@@ -34,12 +31,12 @@ ATTEMPTS_HEADER = "x-commonweal-attempts"
 REASON_HEADER = "x-commonweal-reason"
 ERROR_HEADER = "x-commonweal-error"
 FAILED_AT_HEADER = "x-commonweal-failed-at"
-MAX_ERROR_LENGTH = 2_000
 
 EventMethod = Callable[[Any, Session, Event], None]
+Entry = Callable[..., Failure | None]
 
 
-def event_handler(source: str, name: str) -> Callable[[EventMethod], Callable[..., Exception | None]]:
+def event_handler(source: str, name: str) -> Callable[[EventMethod], Entry]:
     """Make a method of a nameko service receive an event type, in every version that the catalogue knows.
 
     The method receives ``(session, event)`` within a transaction that also writes the event's receipt. Whatever it
@@ -49,29 +46,52 @@ def event_handler(source: str, name: str) -> Callable[[EventMethod], Callable[..
     :param name: the event's short name; the pair must stand among the service's subscriptions in the catalogue.
     """
 
-    def decorate(method: EventMethod) -> Callable[..., Exception | None]:
+    def decorate(method: EventMethod) -> Entry:
         @functools.wraps(method)
-        def entry(self: Any, event: Event) -> Exception | None:
-            database: Database = self.storage
-
-            def work(session: Session) -> bool:
-                if not inbox.receive(session, event):
-                    return False
-                method(self, session, event)
-                return True
-
-            try:
-                if not database.run(work):
-                    _log.info("%s %s had its effect before", event.type.type, event.id)
-            except Exception as error:
-                return error
-            return None
+        def entry(self: Any, delivery: Delivery) -> Failure | None:
+            return _attempt(self.storage, delivery, functools.partial(method, self))
 
         entry.consumes = (source, name)  # type: ignore[attr-defined]
-        registered: Callable[..., Exception | None] = EventHandler.decorator(source, name)(entry)
+        registered: Entry = EventHandler.decorator(source, name)(entry)
         return registered
 
     return decorate
+
+
+def _attempt(database: Database, delivery: Delivery, handle: Callable[[Session, Event], None]) -> Failure | None:
+    event = delivery.event
+
+    def work(session: Session) -> bool:
+        is_new = inbox.receive(session, event)
+        if is_new:
+            handle(session, event)
+        if not delivery.is_first:
+            attempts.forget(session, event)
+        return is_new
+
+    try:
+        if delivery.again:
+            unfinished = database.run(lambda session: attempts.begin(session, event))
+            if unfinished > attempts.MAX_ATTEMPTS:
+                raise attempts.ProcessEnded(unfinished - 1)
+        if not database.run(work):
+            _log.info("%s %s had its effect before", event.type.type, event.id)
+    except Exception as error:
+        return _counted(database, delivery, error)
+    return None
+
+
+def _counted(database: Database, delivery: Delivery, error: Exception) -> Failure:
+    """Count a failed attempt, unless the database cannot even do that."""
+    try:
+        counted = database.run(lambda session: attempts.fail(session, delivery.event, error))
+        failure = attempts.failure(delivery, error, counted)
+        if failure.is_last:
+            database.run(lambda session: attempts.forget(session, delivery.event))
+    except Exception as fault:
+        _log.warning("an attempt could not be counted in the database: %s", fault)
+        return attempts.failure(delivery, error, None)
+    return failure
 
 
 def subscriptions_of(service_class: type) -> set[tuple[str, str]]:
@@ -90,6 +110,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
         self._leaving = 0
         self.queue: Queue | None = None
         self._forwarding = Semaphore()
+        self._again = Semaphore()
 
     def setup(self) -> None:
         if self.queue is not None:
@@ -145,11 +166,16 @@ class EventConsumer(SharedExtension, ProviderCollector):
             _log.error("a message could not be read", exc_info=error)
             self._dead_letter(message, "undecodable", error)
             return
+        delivery = Delivery(event, again=bool(message.delivery_info.get("redelivered")), failed=_failed(message))
+        if delivery.again:
+            # Should this one end the process, then those beside it must not be counted as if they had.
+            self._again.acquire()
         try:
             self.container.spawn_worker(
-                provider, (event,), {}, handle_result=functools.partial(self._handle_result, message, event)
+                provider, (delivery,), {}, handle_result=functools.partial(self._handle_result, message, delivery)
             )
         except ContainerBeingKilled:
+            self._release(delivery)
             self.queue_consumer.requeue_message(message)
 
     def _provider_of(self, event: Event) -> Any:
@@ -158,45 +184,50 @@ class EventConsumer(SharedExtension, ProviderCollector):
                 return provider
         raise Unreadable("not_subscribed", f"{self.service} does not consume {event.type.type}.")
 
+    def _release(self, delivery: Delivery) -> None:
+        if delivery.again:
+            self._again.release()
+
     def _handle_result(
-        self, message: Any, event: Event, worker_ctx: Any, result: Any, exc_info: Any
+        self, message: Any, delivery: Delivery, worker_ctx: Any, result: Any, exc_info: Any
     ) -> tuple[Any, Any]:
-        error = exc_info[1] if exc_info else result
+        self._release(delivery)
+        failure = attempts.failure(delivery, exc_info[1], None) if exc_info else result
         try:
-            if error is None:
+            if failure is None:
                 self.queue_consumer.ack_message(message)
             else:
-                self._try_later(message, event, error)
+                self._try_later(message, delivery.event, failure)
         except Exception as fault:
             # Past this point it would end the service; rejected, the broker lays the event into the dead letters.
-            _log.error("%s %s could not be seen to its end", event.type.type, event.id, exc_info=fault)
+            _log.error(
+                "%s %s could not be seen to its end", delivery.event.type.type, delivery.event.id, exc_info=fault
+            )
             self.queue_consumer.reject_message(message)
         return None, None
 
-    def _try_later(self, message: Any, event: Event, error: Exception) -> None:
-        attempts = _attempts_of(message) + 1
-        limit = MAX_ATTEMPTS_TRANSIENT if is_transient(error) else MAX_ATTEMPTS
-        expected = isinstance(error, CommonwealError) or is_transient(error)
+    def _try_later(self, message: Any, event: Event, failure: Failure) -> None:
+        expected = isinstance(failure.error, CommonwealError | attempts.ProcessEnded) or is_transient(failure.error)
         _log.warning(
-            "%s %s failed, attempt %d of %d: %s", event.type.type, event.id, attempts, limit, error,
-            exc_info=None if expected else error,
+            "%s %s failed, attempt %d: %s", event.type.type, event.id, failure.attempts, failure.error,
+            exc_info=None if expected else failure.error,
         )  # fmt: skip
-        if attempts >= limit:
-            self._dead_letter(message, "attempts_used_up", error, attempts)
+        if failure.is_last:
+            self._dead_letter(message, "attempts_used_up", failure.error, failure.attempts)
             return
-        delay_ms = self.retry_delays_ms[min(attempts, len(self.retry_delays_ms)) - 1]
-        self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: attempts})
+        delay_ms = self.retry_delays_ms[min(failure.attempts, len(self.retry_delays_ms)) - 1]
+        self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: failure.attempts})
 
-    def _dead_letter(self, message: Any, reason: str, error: Exception, attempts: int = 0) -> None:
+    def _dead_letter(self, message: Any, reason: str, error: Exception, failed: int = 0) -> None:
         _log.error("a message went to the dead letters of %s: %s: %s", self.service, reason, error)
         self._forward(
             message,
             topology.dead_letters_of(self.service),
             {
                 REASON_HEADER: reason,
-                ERROR_HEADER: f"{type(error).__name__}: {error}"[:MAX_ERROR_LENGTH],
+                ERROR_HEADER: attempts.describe(error),
                 FAILED_AT_HEADER: clock.now().isoformat(),
-                ATTEMPTS_HEADER: attempts,
+                ATTEMPTS_HEADER: failed,
             },
         )
 
@@ -212,7 +243,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
             exchange="",
             routing_key=queue,
             body=message.body.encode() if isinstance(message.body, str) else bytes(message.body),
-            headers={**(message.headers or {}), **headers},
+            headers={**_own_headers(message), **headers},
             content_type=message.content_type,
             content_encoding=message.content_encoding,
             properties=properties,
@@ -250,6 +281,11 @@ class EventHandler(Entrypoint):
         self.event_consumer.unregister_provider(self)
 
 
-def _attempts_of(message: Any) -> int:
-    attempts = (message.headers or {}).get(ATTEMPTS_HEADER, 0)
-    return attempts if isinstance(attempts, int) and 0 <= attempts < 1_000_000 else 0
+def _own_headers(message: Any) -> dict[str, Any]:
+    # How often a queue delivered a message is that queue's to say.
+    return {name: value for name, value in (message.headers or {}).items() if name != "x-delivery-count"}
+
+
+def _failed(message: Any) -> int:
+    failed = (message.headers or {}).get(ATTEMPTS_HEADER, 0)
+    return failed if isinstance(failed, int) and 0 <= failed < 1_000_000 else 0

@@ -48,3 +48,25 @@ def drop_tables_v1() -> None:
     """Undo :func:`create_tables_v1`."""
     for table in ("idempotency_keys", "inbox", "outbox"):
         op.drop_table(table)
+
+
+def upgrade_tables_v2() -> None:
+    """Count the attempts at events, and find the outbox rows that wait for another try without reading the rest."""
+    op.create_table(
+        "inbox_attempts",
+        sa.Column("source", sa.String(64), primary_key=True),
+        sa.Column("event_id", sa.String(128), primary_key=True),
+        sa.Column("type", sa.String(128), nullable=False),
+        sa.Column("failed", sa.Integer, nullable=False),
+        sa.Column("unfinished", sa.Integer, nullable=False),
+        sa.Column("last_error", sa.Text),
+        sa.Column("last_at", UtcDateTime, nullable=False, index=True),
+    )
+    waiting = sa.text("published_at IS NULL AND next_attempt_at IS NOT NULL")
+    op.create_index("ix_outbox_waiting", "outbox", ["subject"], postgresql_where=waiting, sqlite_where=waiting)
+
+
+def downgrade_tables_v2() -> None:
+    """Undo :func:`upgrade_tables_v2`."""
+    op.drop_index("ix_outbox_waiting", "outbox")
+    op.drop_table("inbox_attempts")

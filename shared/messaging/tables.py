@@ -1,6 +1,6 @@
-"""The tables that messaging keeps in every service's database: outbox, inbox, idempotency keys."""
+"""The tables that messaging keeps in every service's database: outbox, inbox, attempts, idempotency keys."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, Uuid, and_
 
 from shared.storage.types import BigId, Json, UtcDateTime
 
@@ -30,6 +30,13 @@ Index(
     postgresql_where=outbox.c.published_at.is_(None),
     sqlite_where=outbox.c.published_at.is_(None),
 )
+#: The rows that wait for another try: few, and asked for with every batch.
+Index(
+    "ix_outbox_waiting",
+    outbox.c.subject,
+    postgresql_where=and_(outbox.c.published_at.is_(None), outbox.c.next_attempt_at.is_not(None)),
+    sqlite_where=and_(outbox.c.published_at.is_(None), outbox.c.next_attempt_at.is_not(None)),
+)
 
 #: Receipts: an event that stands here had its effect. Kept longer than any replay can reach back.
 inbox = Table(
@@ -39,6 +46,19 @@ inbox = Table(
     Column("event_id", String(128), primary_key=True),
     Column("type", String(128), nullable=False),
     Column("processed_at", UtcDateTime, nullable=False, index=True),
+)
+
+#: Attempts at events that have no receipt yet; see :mod:`shared.messaging.attempts`.
+inbox_attempts = Table(
+    "inbox_attempts",
+    metadata,
+    Column("source", String(64), primary_key=True),
+    Column("event_id", String(128), primary_key=True),
+    Column("type", String(128), nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("unfinished", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("last_at", UtcDateTime, nullable=False, index=True),
 )
 
 #: First answers to writes that came with an idempotency key.

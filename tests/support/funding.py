@@ -12,6 +12,7 @@ from services.funding.domain import AwardState, TrancheState
 from services.funding.service import FundingService
 from shared import ids
 from shared.events.catalogue import event_type
+from shared.messaging.attempts import Delivery
 from shared.messaging.events import Event
 from shared.messaging.rpc import Call, methods_of
 from shared.messaging.tables import outbox
@@ -220,9 +221,9 @@ class Funding:
             for member in vars(FundingService).values()
             if getattr(member, "consumes", None) == (event.source, event.name)
         ]
-        error = handler(self._service, event)
-        if error is not None:
-            raise error
+        failure = handler(self._service, Delivery(event))
+        if failure is not None:
+            raise failure.error
 
     def recorded(self, *names: str) -> list[Row[Any]]:
         """Return the events in the outbox, in order; all of them or those of some names."""

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from services.proposals.service import ProposalsService
 from shared import clock, ids
 from shared.events.catalogue import event_type
+from shared.messaging.attempts import Delivery
 from shared.messaging.events import Event
 from shared.messaging.rpc import Call, methods_of
 from shared.messaging.tables import outbox
@@ -168,9 +169,9 @@ class Programme:
             time=clock.now(),
             data=kind.load(kind.dump(data)),
         )
-        error = getattr(ProposalsService, f"mirror_{name}")(self.service, event)
-        if error is not None:
-            raise error
+        failure = getattr(ProposalsService, f"mirror_{name}")(self.service, Delivery(event))
+        if failure is not None:
+            raise failure.error
 
     def told(self, *names: str) -> list[Any]:
         """Return the recorded events of some names, or all of them, in the order in which they were recorded."""

@@ -12,12 +12,8 @@ from sqlalchemy import select, update
 from shared import ids
 from shared.events.catalogue import event_type
 from shared.messaging import events
-from shared.messaging.consumer import (
-    ATTEMPTS_HEADER,
-    ERROR_HEADER,
-    MAX_ATTEMPTS,
-    REASON_HEADER,
-)
+from shared.messaging.attempts import MAX_ATTEMPTS
+from shared.messaging.consumer import ATTEMPTS_HEADER, ERROR_HEADER, REASON_HEADER
 from shared.messaging.publisher import Message
 from shared.messaging.tables import inbox, outbox
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
