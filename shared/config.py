@@ -1,18 +1,25 @@
 """A service's configuration: read once, checked whole, every mistake named at once.
 
-A service is configured by environment variables, through its ``config.yml`` (nameko's format):
+A service is configured by environment variables, through its ``config.yml`` (nameko's format), where the key is the
+variable's name without ``COMMONWEAL_``; that of the workers is nameko's own, ``max_workers``:
 
-=================================  ===================  ==========================================================
-variable                           key in config.yml    meaning
-=================================  ===================  ==========================================================
-``COMMONWEAL_AMQP_URI``            ``AMQP_URI``         the broker, such as ``amqp://user:password@host:5672/vhost``
-``COMMONWEAL_DATABASE_URL``        ``DATABASE_URL``     the service's database, an SQLAlchemy URL; ``{service}`` in
-                                                        it stands for the service's name
-``COMMONWEAL_TOKEN_KEYS``          ``TOKEN_KEYS``       file of the public keys that tokens are checked with (JWKS)
-``COMMONWEAL_MAX_WORKERS``         ``max_workers``      calls and events handled at once, 10 unless set
-``COMMONWEAL_RETRY_DELAYS_MS``     ``RETRY_DELAYS_MS``  waits before an event is tried again, comma-separated
-``COMMONWEAL_REHEARSAL_CLOCK``     ``REHEARSAL_CLOCK``  file that shifts the clock, for rehearsals only
-=================================  ===================  ==========================================================
+=========================================  ============================================================================
+variable                                   meaning
+=========================================  ============================================================================
+``COMMONWEAL_AMQP_URI``                    the broker, such as ``amqp://user:password@host:5672/vhost``
+``COMMONWEAL_DATABASE_URL``                the service's database, an SQLAlchemy URL; ``{service}`` in it stands for
+                                           the service's name
+``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS)
+``COMMONWEAL_MAX_WORKERS``                 calls and events handled at once, 10 unless set
+``COMMONWEAL_RETRY_DELAYS_MS``             waits before an event is tried again, comma-separated
+``COMMONWEAL_KEEP_OUTBOX_DAYS``            how long an event stays once it is published, 30 unless set
+``COMMONWEAL_KEEP_INBOX_DAYS``             how long the receipt of an event stays, 400 unless set; keep it longer than
+                                           any replay can reach back
+``COMMONWEAL_KEEP_IDEMPOTENCY_KEYS_DAYS``  how long the answer to a write with an idempotency key stays, 30 unless set
+``COMMONWEAL_HOUSEKEEPING_INTERVAL_S``     seconds between two rounds that delete what was kept long enough, 600 unless
+                                           set
+``COMMONWEAL_REHEARSAL_CLOCK``             file that shifts the clock, for rehearsals only
+=========================================  ============================================================================
 """
 
 from collections.abc import Mapping
@@ -29,6 +36,24 @@ from shared.security.tokens import Verifier
 #: Waits before an event whose handler failed is tried again; the last one repeats.
 DEFAULT_RETRY_DELAYS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 DEFAULT_MAX_WORKERS = 10
+DEFAULT_HOUSEKEEPING_INTERVAL_S = 600
+#: A hundred years: more is a slip of the finger, and no date reaches back for ever.
+MAX_KEEP_DAYS = 36_525
+MAX_HOUSEKEEPING_INTERVAL_S = 86_400
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long a service keeps what messaging has written, in days.
+
+    :param outbox_days: an event, from its publishing; one that is not published stays.
+    :param inbox_days: a receipt, from the event's effect.
+    :param idempotency_keys_days: the answer to a write that came with a key.
+    """
+
+    outbox_days: int = 30
+    inbox_days: int = 400
+    idempotency_keys_days: int = 30
 
 
 @dataclass(frozen=True)
@@ -41,6 +66,8 @@ class Settings:
     token_keys: Path
     max_workers: int = DEFAULT_MAX_WORKERS
     retry_delays_ms: tuple[int, ...] = DEFAULT_RETRY_DELAYS_MS
+    retention: Retention = Retention()
+    housekeeping_interval_s: int = DEFAULT_HOUSEKEEPING_INTERVAL_S
     rehearsal_clock: Path | None = None
 
     def __repr__(self) -> str:
@@ -82,6 +109,10 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     delays_ms = whole_numbers(config.get("RETRY_DELAYS_MS") or ",".join(map(str, DEFAULT_RETRY_DELAYS_MS)))
     if not delays_ms:
         problems.append("COMMONWEAL_RETRY_DELAYS_MS must be whole numbers of milliseconds, such as 1000,5000.")
+    retention = _retention(config, problems)
+    interval_s = _whole_number(
+        config, "HOUSEKEEPING_INTERVAL_S", DEFAULT_HOUSEKEEPING_INTERVAL_S, MAX_HOUSEKEEPING_INTERVAL_S, problems
+    )
     if problems:
         raise ConfigurationError(f"{service} cannot start:\n  " + "\n  ".join(problems))
     rehearsal_clock = config.get("REHEARSAL_CLOCK")
@@ -92,8 +123,50 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         token_keys=token_keys,
         max_workers=max_workers[0],
         retry_delays_ms=delays_ms,
+        retention=retention,
+        housekeeping_interval_s=interval_s,
         rehearsal_clock=Path(rehearsal_clock) if rehearsal_clock else None,
     )
+
+
+def read_retention(config: Mapping[str, Any]) -> Retention:
+    """Check how long things are kept, for a program that needs to know nothing else.
+
+    :param config: values by their keys in ``config.yml``; an absent or empty one has its default.
+    :raises ConfigurationError: with one line per mistake and what to set instead.
+    """
+    problems: list[str] = []
+    retention = _retention(config, problems)
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return retention
+
+
+def _retention(config: Mapping[str, Any], problems: list[str]) -> Retention:
+    def days(key: str, default: int) -> int:
+        return _whole_number(config, key, default, MAX_KEEP_DAYS, problems)
+
+    mistakes = len(problems)
+    retention = Retention(
+        outbox_days=days("KEEP_OUTBOX_DAYS", Retention.outbox_days),
+        inbox_days=days("KEEP_INBOX_DAYS", Retention.inbox_days),
+        idempotency_keys_days=days("KEEP_IDEMPOTENCY_KEYS_DAYS", Retention.idempotency_keys_days),
+    )
+    if len(problems) == mistakes and retention.inbox_days < retention.outbox_days:
+        problems.append(
+            f"COMMONWEAL_KEEP_INBOX_DAYS ({retention.inbox_days}) must not be smaller than COMMONWEAL_KEEP_OUTBOX_DAYS"
+            f" ({retention.outbox_days}): an event that can still be sent again would find no receipt and have its"
+            " effect twice."
+        )
+    return retention
+
+
+def _whole_number(config: Mapping[str, Any], key: str, default: int, most: int, problems: list[str]) -> int:
+    numbers = whole_numbers(config.get(key) or default)
+    if len(numbers) == 1 and numbers[0] <= most:
+        return numbers[0]
+    problems.append(f"COMMONWEAL_{key} must be one whole number from 1 to {most}, such as {default}.")
+    return default
 
 
 def _problems_of_keys(token_keys: Path) -> list[str]:

@@ -10,6 +10,7 @@ from services.funding.handlers import awards, books, candidates, drawdowns, pool
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
+from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
 from shared.security.principal import APPROVER, COUNCIL_ROLES, PROPOSER, S95_OFFICER, TREASURER, Principal
@@ -25,6 +26,7 @@ class FundingService:
 
     storage = Storage()
     relay = OutboxRelay()
+    housekeeping = Housekeeping()
 
     # Pools
 

@@ -10,6 +10,7 @@ from services.outcomes.handlers import benefits, periods, plans
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
+from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
 from shared.security.principal import CDO, PROPOSER, ROLES, S95_OFFICER, Principal
@@ -22,6 +23,7 @@ class OutcomesService:
     name = "outcomes"
     storage = Storage()
     relay = OutboxRelay()
+    housekeeping = Housekeeping()
 
     @event_handler("funding", "project_funded")
     def track_funded_project(self, session: Session, event: Event) -> None:

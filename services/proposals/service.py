@@ -8,6 +8,7 @@ from services.proposals import handlers, schemas
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
+from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
 from shared.security.principal import ASSESSOR, CDO, PANEL_CHAIR, PROPOSER, ROLES, SPONSOR, Principal
@@ -21,6 +22,7 @@ class ProposalsService:
 
     storage = Storage()
     relay = OutboxRelay()
+    housekeeping = Housekeeping()
 
     @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO})
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import click
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.ops.commands.prune import prune
 from shared.ops.commands.tokens import keys, tokens
 from shared.ops.commands.topology import topology
 from shared.ops.names import SERVICES
@@ -45,5 +46,5 @@ def migrate(services: tuple[str, ...], database_url: str) -> None:
         click.echo(f"{service}: migrated")
 
 
-for group in (topology, keys, tokens):
-    main.add_command(group)
+for command in (topology, keys, tokens, prune):
+    main.add_command(command)

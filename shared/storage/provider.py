@@ -22,8 +22,8 @@ class DatabaseConnection(SharedExtension):
 
     def setup(self) -> None:
         settings = config.read(self.container.service_name, self.container.config)
-        # One connection per worker, one for the relay's reads and one to spare.
-        self.database = Database(settings.database_url, pool_size=settings.max_workers + 2)
+        # One connection per worker, one for the relay's reads, one for housekeeping and one to spare.
+        self.database = Database(settings.database_url, pool_size=settings.max_workers + 3)
         if self.database.is_postgresql:
             _bound_connecting(self.database.engine)
         wait_while(settings.service, lambda: self._problem(settings))

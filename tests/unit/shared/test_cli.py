@@ -3,7 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import inspect
+from sqlalchemy import insert, inspect
 
+from shared import ids
 from shared.events.catalogue import SUBSCRIPTIONS
 from shared.messaging import embedded
+from shared.messaging.tables import outbox
 from shared.messaging.topology import queue_of, retry_queue_of
 from shared.ops.cli import main
 from shared.security.tokens import Verifier
@@ -144,6 +146,58 @@ class TestMigrate:
 
     def test_a_service_that_there_is_not_is_refused(self) -> None:
         assert "nonesuch" in refused(ops("migrate", "nonesuch", "--database-url", "sqlite://"))
+
+
+class TestPrune:
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        """Databases with an event each that is published and one that is not, both three days old."""
+        url = f"sqlite:///{tmp_path}/{{service}}.db"
+        for service in ("funding", "outcomes"):
+            assert ops("migrate", service, "--database-url", url).exit_code == 0
+            database = Database(url.replace("{service}", service))
+            with database.transaction() as session:
+                for published_at in (datetime.now(UTC) - timedelta(days=3), None):
+                    session.execute(
+                        insert(outbox).values(
+                            event_id=ids.new_id(), name="x", version=1, subject="a", sequence=1, data={},
+                            recorded_at=datetime.now(UTC) - timedelta(days=3), published_at=published_at,
+                        )
+                    )  # fmt: skip
+            database.close()
+        return url
+
+    def test_it_deletes_what_is_older_than_it_is_told_and_says_how_many(self, url: str) -> None:
+        days = {"COMMONWEAL_DATABASE_URL": url, "COMMONWEAL_KEEP_OUTBOX_DAYS": "2"}
+        assert ops("prune", "funding", COMMONWEAL_DATABASE_URL=url).output.startswith(
+            "funding: deleted: published events 0,"
+        )
+        for _ in range(2):
+            counted = ops("prune", "funding", "outcomes", "--dry-run", **days)
+            assert counted.output.splitlines() == [
+                f"{service}: would delete: published events 1, receipts 0, idempotency keys 0"
+                for service in ("funding", "outcomes")
+            ]
+        pruned = ops("prune", "funding", **days)
+        assert (pruned.exit_code, pruned.output) == (
+            0, "funding: deleted: published events 1, receipts 0, idempotency keys 0\n"
+        )  # fmt: skip
+        again = ops("prune", "funding", "outcomes", **days)
+        assert [line.split(",")[0][-1] for line in again.output.splitlines()] == ["0", "1"]
+
+    def test_ages_that_make_no_sense_are_refused_as_the_services_refuse_them(self, url: str) -> None:
+        said = refused(ops("prune", "funding", "--database-url", url, COMMONWEAL_KEEP_INBOX_DAYS="5"))
+        assert "must not be smaller than COMMONWEAL_KEEP_OUTBOX_DAYS (30)" in said
+
+    def test_a_database_that_lacks_migrations_is_left_alone(self, tmp_path: Path) -> None:
+        said = refused(ops("prune", "funding", "--database-url", f"sqlite:///{tmp_path}/empty.db"))
+        assert "commonweal-ops migrate funding" in said
+
+    @pytest.mark.parametrize("url", ["postgresql+psycopg2://u:hunter2@127.0.0.1:1/x", "nonsense"])
+    def test_a_database_that_cannot_be_reached_is_told_in_a_sentence(self, url: str) -> None:
+        said = refused(ops("prune", "outcomes", "--database-url", url))
+        assert "the database of outcomes could not be pruned" in said
+        assert "hunter2" not in said
 
 
 class TestTopology:

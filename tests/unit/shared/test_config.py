@@ -8,6 +8,7 @@ import pytest
 from nameko.exceptions import ConfigurationError
 
 from shared import config
+from shared.config import Retention
 from shared.security.tokens import SigningKey
 
 SECRET = "hunter2"
@@ -42,6 +43,8 @@ def test_what_is_not_set_has_its_default(sound: dict[str, Any], tmp_path: Path) 
     assert settings.token_keys == tmp_path / "keys.json"
     assert settings.max_workers == 10
     assert settings.retry_delays_ms == (1_000, 5_000, 30_000, 120_000, 600_000)
+    assert settings.retention == Retention(outbox_days=30, inbox_days=400, idempotency_keys_days=30)
+    assert settings.housekeeping_interval_s == 600
     assert settings.rehearsal_clock is None
     assert not settings.is_embedded
 
@@ -50,9 +53,13 @@ def test_what_is_set_is_taken(sound: dict[str, Any]) -> None:
     settings = config.read(
         "funding",
         {**sound, "max_workers": "3", "RETRY_DELAYS_MS": "50, 100", "REHEARSAL_CLOCK": "/tmp/clock",
+         "KEEP_OUTBOX_DAYS": "7", "KEEP_INBOX_DAYS": "7", "KEEP_IDEMPOTENCY_KEYS_DAYS": "1",
+         "HOUSEKEEPING_INTERVAL_S": "5",
          "AMQP_URI": "embedded://", "DATABASE_URL": "sqlite:////tmp/{service}.db"},
     )  # fmt: skip
     assert (settings.max_workers, settings.retry_delays_ms) == (3, (50, 100))
+    assert settings.retention == Retention(outbox_days=7, inbox_days=7, idempotency_keys_days=1)
+    assert settings.housekeeping_interval_s == 5
     assert settings.rehearsal_clock == Path("/tmp/clock")
     assert settings.database_url == "sqlite:////tmp/funding.db"
     assert settings.is_embedded
@@ -76,6 +83,10 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
             "TOKEN_KEYS": "/no/such/file",
             "max_workers": "many",
             "RETRY_DELAYS_MS": "soon",
+            "KEEP_OUTBOX_DAYS": "for ever",
+            "KEEP_INBOX_DAYS": "0",
+            "KEEP_IDEMPOTENCY_KEYS_DAYS": "1.5",
+            "HOUSEKEEPING_INTERVAL_S": "often",
         }
     )
     assert [line.split()[0] for line in found] == [
@@ -84,6 +95,10 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
         "COMMONWEAL_TOKEN_KEYS",
         "COMMONWEAL_MAX_WORKERS",
         "COMMONWEAL_RETRY_DELAYS_MS",
+        "COMMONWEAL_KEEP_OUTBOX_DAYS",
+        "COMMONWEAL_KEEP_INBOX_DAYS",
+        "COMMONWEAL_KEEP_IDEMPOTENCY_KEYS_DAYS",
+        "COMMONWEAL_HOUSEKEEPING_INTERVAL_S",
     ]
     assert SECRET not in " ".join(found)
 
@@ -105,12 +120,25 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
         ("RETRY_DELAYS_MS", "0"),
         ("RETRY_DELAYS_MS", "1000;2000"),
         ("RETRY_DELAYS_MS", "²"),
+        ("KEEP_OUTBOX_DAYS", "-1"),
+        ("KEEP_OUTBOX_DAYS", "401"),
+        ("KEEP_INBOX_DAYS", "29"),
+        ("KEEP_INBOX_DAYS", "1000000000000"),
+        ("KEEP_IDEMPOTENCY_KEYS_DAYS", "30,60"),
+        ("HOUSEKEEPING_INTERVAL_S", "86401"),
     ],
 )
 def test_a_mistake_is_one_sentence_without_a_secret(sound: dict[str, Any], key: str, value: str) -> None:
     (complaint,) = complaints({**sound, key: value})
     assert complaint.startswith("COMMONWEAL_")
     assert SECRET not in complaint
+
+
+def test_receipts_that_go_before_their_events_are_refused_with_the_reason(sound: dict[str, Any]) -> None:
+    (complaint,) = complaints({**sound, "KEEP_INBOX_DAYS": "29"})
+    assert complaint.startswith(
+        "COMMONWEAL_KEEP_INBOX_DAYS (29) must not be smaller than COMMONWEAL_KEEP_OUTBOX_DAYS (30): an event"
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"keys": []}', "[]"])
