@@ -6,7 +6,8 @@ variable's name without ``COMMONWEAL_``; that of the workers is nameko's own, ``
 =========================================  ============================================================================
 variable                                   meaning
 =========================================  ============================================================================
-``COMMONWEAL_AMQP_URI``                    the broker, such as ``amqp://user:password@host:5672/vhost``
+``COMMONWEAL_AMQP_URI``                    the broker, such as ``amqp://user:password@host:5672/vhost``; of a cluster
+                                           several, separated by ``;``, tried in turn
 ``COMMONWEAL_DATABASE_URL``                the service's database, an SQLAlchemy URL; ``{service}`` in it stands for
                                            the service's name
 ``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS)
@@ -19,8 +20,7 @@ variable                                   meaning
 ``COMMONWEAL_HOUSEKEEPING_INTERVAL_S``     seconds between two rounds that delete what was kept long enough, 600 unless
                                            set
 ``COMMONWEAL_REHEARSAL_CLOCK``             file that shifts the clock, for rehearsals only
-=========================================  ============================================================================
-"""
+=========================================  ====================================================================="""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ from nameko.exceptions import ConfigurationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared.messaging import broker, embedded
 from shared.security.tokens import Verifier
 
 #: Waits before an event whose handler failed is tried again; the last one repeats.
@@ -95,8 +96,8 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         return value
 
     amqp_uri = text("AMQP_URI")
-    if amqp_uri and amqp_uri.partition(":")[0] not in ("amqp", "amqps", "embedded"):
-        problems.append("COMMONWEAL_AMQP_URI must begin with amqp:// or amqps://.")
+    if amqp_uri and not amqp_uri.startswith(embedded.URI) and (problem := broker.problem_of(amqp_uri)):
+        problems.append(f"COMMONWEAL_AMQP_URI {problem}")
     database_url = text("DATABASE_URL").replace("{service}", service)
     if database_url:
         problems.extend(_problems_of_url(database_url))

@@ -132,7 +132,7 @@ def _queues(amqp_uri: str) -> Iterator[None]:
     wanted = topology.topology()
     try:
         with broker.connect(amqp_uri) as connection:
-            connection.ensure_connection(max_retries=1)
+            connection.connect()
             if any(topology.is_applied(connection, service) for service in SERVICES):
                 raise StageFailed(
                     "Commonweal's queues are on this broker already, and the demo leaves them alone. Give it a virtual "

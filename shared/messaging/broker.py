@@ -1,7 +1,9 @@
-"""Connections to the broker, embedded or RabbitMQ, with every wait bounded."""
+"""Connections to the broker, embedded, RabbitMQ or a cluster of it, with every wait bounded."""
 
+import re
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from kombu import Connection
 
@@ -23,19 +25,64 @@ _KEEPALIVE = {
 def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) -> Connection:
     """Return a kombu connection, not yet established.
 
-    :param amqp_uri: ``amqp://...``, ``amqps://...`` or :data:`embedded.URI`.
+    :param amqp_uri: ``amqp://...``, ``amqps://...`` or :data:`embedded.URI`; of a cluster the URIs of its nodes,
+        separated by ``;``, which are tried in turn.
     :param heartbeat_s: seconds between heartbeats; 0 leaves it to TCP keepalive, right for connections that nobody
         reads from all the time.
+    :raises ValueError: when it is no such URI, or no such list.
     """
     if amqp_uri.startswith(embedded.URI):
         return Connection(f"{embedded.URI}localhost")
+    if problem := problem_of(amqp_uri):
+        raise ValueError(problem)
     options = {
         "read_timeout": READ_TIMEOUT_S,
         "write_timeout": WRITE_TIMEOUT_S,
         "socket_settings": _KEEPALIVE,
         **transport_options,
     }
-    return Connection(amqp_uri, connect_timeout=CONNECT_TIMEOUT_S, heartbeat=heartbeat_s, transport_options=options)
+    return _InTurn(
+        nodes_of(amqp_uri), connect_timeout=CONNECT_TIMEOUT_S, heartbeat=heartbeat_s, transport_options=options
+    )
+
+
+class _InTurn(Connection):
+    """A connection to the first of its URIs that answers."""
+
+    def connect(self) -> Any:
+        # By itself kombu gives up after the second URI, however many there are.
+        self.ensure_connection(max_retries=max(len(self.alt) - 1, 1), reraise_as_library_errors=False)
+        return super().connection
+
+    @property
+    def connection(self) -> Any:
+        return super().connection if self.connected or self._closed else self.connect()
+
+    def switch(self, conn_str: str) -> None:
+        # kombu would go on with the last URI's port and virtual host where this one names none.
+        self.port, self.virtual_host = None, "/"
+        super().switch(conn_str)
+
+
+def nodes_of(amqp_uri: str) -> list[str]:
+    """Return the URIs that are tried in turn: one, or one for each node of a cluster."""
+    return [part.strip() for part in amqp_uri.split(";")]
+
+
+def problem_of(amqp_uri: str) -> str | None:
+    """Return what is wrong with a broker's URI or list of URIs, as a sentence without anything of it; or None."""
+    for uri in nodes_of(amqp_uri):
+        if not uri.startswith(("amqp://", "amqps://")):
+            return "must begin with amqp:// or amqps://, each one if several are separated by semicolons."
+        try:
+            parts = urlsplit(uri)
+            # An @ further on means that the password, with one of these signs in it, was cut in two.
+            sound = bool(parts.hostname) and parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+        except ValueError:
+            sound = False
+        if not sound:
+            return "must look like amqp://user:password@host:5672/vhost, with signs such as / ; @ # written as %2F ..."
+    return None
 
 
 def bound_waits(connection: Connection) -> None:
@@ -49,9 +96,9 @@ def bound_waits(connection: Connection) -> None:
 
 
 def place_of(uri: str) -> str:
-    """Return host, port and path of a URI, for messages: never its user or password."""
+    """Return host, port and path of a URI or of each in a list, for messages: never its user or password."""
     if uri.startswith(embedded.URI):
         return "the embedded broker"
     # Cut by hand: a password may hold any sign, and a parser that stumbles over it puts it into its complaint.
-    _, _, address = uri.partition("://")
-    return address.rpartition("@")[2].partition("?")[0].removeprefix("/")
+    addresses = [part.partition("://")[2] for part in re.split(r"\s*;\s*(?=amqps?://)", uri)]
+    return ", ".join(address.rpartition("@")[2].partition("?")[0].removeprefix("/") for address in addresses)

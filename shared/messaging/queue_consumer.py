@@ -54,7 +54,7 @@ class QueueConsumer(NamekoQueueConsumer):
     def _problem(self) -> str | None:
         try:
             with broker.connect(self.amqp_uri) as connection:
-                connection.ensure_connection(max_retries=1, timeout=broker.CONNECT_TIMEOUT_S)
+                connection.connect()
         except Exception as error:
             place = broker.place_of(self.amqp_uri)
             return f"the broker at {place} does not answer: {str(error) or type(error).__name__}"
@@ -63,6 +63,11 @@ class QueueConsumer(NamekoQueueConsumer):
     @property
     def connection(self) -> Connection:
         return broker.connect(self.amqp_uri, heartbeat_s=HEARTBEAT_S)
+
+    def on_connection_error(self, error: Exception, interval_s: float) -> None:
+        # nameko would show the password of every URI but the first.
+        place = broker.place_of(self.amqp_uri)
+        _log.warning("no connection to the broker at %s, next attempt in %.0f s: %s", place, interval_s, error)
 
     def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
         # Every delivery of the connection before this one is the broker's again.

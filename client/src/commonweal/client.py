@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from amqp.exceptions import AccessRefused
 from kombu import Connection
@@ -26,9 +27,11 @@ READ_PREFIXES = ("get_", "list_", "check_", "verify_", "benefits_summary")
 class Client:
     """A connection to Commonweal; close it, or use it as a context manager. Safe to share between threads.
 
-    :param amqp_uri: the broker, such as ``amqp://user:password@host:5672/vhost``; ``amqps://`` for TLS.
+    :param amqp_uri: the broker, such as ``amqp://user:password@host:5672/vhost``; ``amqps://`` for TLS; of a cluster
+        the URIs of its nodes, separated by ``;``, which are tried in turn.
     :param token: the caller's token.
     :param timeout_s: seconds until a call without an answer ends with :class:`~commonweal.errors.TimedOut`.
+    :raises ValueError: when ``amqp_uri`` cannot be read.
 
     Services are attributes, their methods are called with named arguments::
 
@@ -110,11 +113,32 @@ class Service:
         return call
 
 
+def _uris_of(amqp_uri: str) -> list[str]:
+    uris = [uri.strip() for uri in amqp_uri.split(";")]
+    if not all(map(_is_sound, uris)):
+        # Nothing of it is shown: what cannot be told apart may be a part of the password.
+        raise ValueError(
+            "The broker's URI must look like amqp://user:password@host:5672/vhost, with signs such as / ; @ # in it "
+            "written as %2F and so on; several are separated by semicolons."
+        )
+    return uris
+
+
+def _is_sound(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        # An @ further on means that the password, with a sign such as / in it, was cut in two.
+        return "://" in uri and parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        return False
+
+
 class _Line:
     """The connection, its reply queue, and the one request at a time that uses them."""
 
     def __init__(self, amqp_uri: str) -> None:
-        self._amqp_uri = amqp_uri
+        # The first is the one in use; one that fails goes to the end.
+        self._uris = _uris_of(amqp_uri)
         self._turn = threading.Lock()
         self._connection: Connection | None = None
         self._channel: Any = None
@@ -124,12 +148,13 @@ class _Line:
 
     @property
     def place(self) -> str:
-        """The broker's URI without its password."""
-        return str(Connection(self._amqp_uri).as_uri())
+        """The broker's URI without its password, or its nodes' URIs, the one in use first."""
+        return ";".join(str(Connection(uri).as_uri()) for uri in self._uris)
 
     def request(self, routing_key: str, body: bytes, token: str, timeout_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
         correlation_id = str(uuid.uuid4())
+        failures = 0
         if not self._turn.acquire(timeout=timeout_s):
             raise errors.Unavailable("busy", "Other calls of this client took all the time; nothing was sent.")
         try:
@@ -155,7 +180,9 @@ class _Line:
                         raise errors.Unavailable(
                             "broker_unavailable", f"The broker cannot be reached ({error}); try again later."
                         ) from error
-                    time.sleep(0.2)
+                    failures += 1
+                    if failures % len(self._uris) == 0:
+                        time.sleep(0.2)
         finally:
             self._turn.release()
 
@@ -192,8 +219,9 @@ class _Line:
     def _ensure_channel(self, deadline: float) -> None:
         if self._channel is not None:
             return
-        remaining_s = max(deadline - time.monotonic(), 0.001)
-        self._connection = Connection(self._amqp_uri, connect_timeout=min(CONNECT_TIMEOUT_S, remaining_s))
+        # A node that never answers leaves time for the others.
+        share_s = max((deadline - time.monotonic()) / len(self._uris), 0.001)
+        self._connection = Connection(self._uris[0], connect_timeout=min(CONNECT_TIMEOUT_S, share_s))
         try:
             # One attempt: the caller's time limit decides about another.
             self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=0.001)
@@ -222,6 +250,7 @@ class _Line:
         self._unroutable = True
 
     def _drop(self) -> None:
+        self._uris.append(self._uris.pop(0))
         connection, self._connection, self._channel = self._connection, None, None
         self._replies.clear()
         if connection is not None:

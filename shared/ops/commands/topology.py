@@ -23,7 +23,7 @@ def apply(amqp_uri: str, retry_delays_ms: str | None) -> None:
     wanted = make_topology(delays_ms)
     try:
         with broker.connect(amqp_uri) as connection:
-            connection.ensure_connection(max_retries=1, interval_start=0)
+            connection.connect()
             wanted.apply(connection)
     except Exception as error:
         raise click.ClickException(

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -133,6 +134,30 @@ def test_nothing_that_is_shown_has_a_secret() -> None:
     assert "broker:5672" in repr(client)
 
 
+def test_of_a_cluster_every_node_is_shown_without_its_secret() -> None:
+    client = Client(f"amqp://user:{SECRET}@one:5672/vhost; amqps://user:{SECRET}@two/vhost", "t")
+    assert SECRET not in repr(client)
+    assert "one:5672" in repr(client)
+    assert "two" in repr(client)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "broker:5672",
+        "amqp://broker;",
+        f"amqp://user:12;{SECRET}@broker",
+        f"amqp://user:12/{SECRET}@broker",
+        f"amqp://user:{SECRET}#@broker",
+    ],
+)
+def test_a_uri_that_cannot_be_read_is_refused_without_showing_it(uri: str) -> None:
+    with pytest.raises(ValueError, match="amqp://user:password@host") as refusal:
+        Client(uri, "t")
+    assert SECRET not in str(refusal.value)
+
+
 @pytest.fixture
 def silent_server() -> Iterator[int]:
     """A server that takes connections and never says a word."""
@@ -161,6 +186,22 @@ def test_a_broker_that_never_answers_is_unavailable_in_time(silent_server: int) 
     error, took_s = outcome_of(Client(f"amqp://user:{SECRET}@127.0.0.1:{silent_server}/vhost", "t", timeout_s=0.5))
     assert (type(error), error.code) == (Unavailable, "broker_unavailable")
     assert took_s < 2
+
+
+def test_every_node_of_a_cluster_is_tried_in_time(silent_server: int) -> None:
+    """The first is not there, the second never answers, and the third hangs up: all of them are asked."""
+    with socket.socket() as third:
+        third.bind(("127.0.0.1", 0))
+        third.listen()
+        third.settimeout(5)
+        uris = [f"amqp://user:{SECRET}@127.0.0.1:{port}/v" for port in (1, silent_server, third.getsockname()[1])]
+        with ThreadPoolExecutor(1) as caller:
+            outcome = caller.submit(outcome_of, Client(";".join(uris), "t", timeout_s=1.5))
+            third.accept()[0].close()
+            error, took_s = outcome.result()
+    assert (type(error), error.code) == (Unavailable, "broker_unavailable")
+    assert took_s < 4
+    assert SECRET not in str(error)
 
 
 def test_a_call_whose_time_ran_out_while_it_waited_for_its_turn_is_not_sent() -> None:

@@ -69,6 +69,11 @@ def test_the_services_name_is_filled_in(sound: dict[str, Any]) -> None:
     assert config.read("outcomes", sound).database_url.endswith(":5432/outcomes")
 
 
+def test_a_broker_may_be_several_nodes(sound: dict[str, Any]) -> None:
+    nodes = f"amqp://user:{SECRET}@one:5672/v; amqps://user:{SECRET}@two/v;amqp://three"
+    assert config.read("funding", {**sound, "AMQP_URI": nodes}).amqp_uri == nodes
+
+
 def test_no_secret_is_shown(sound: dict[str, Any]) -> None:
     settings = config.read("funding", sound)
     assert SECRET not in f"{settings} {settings!r} {[settings]}"
@@ -108,6 +113,12 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
     [
         ("AMQP_URI", "  "),
         ("AMQP_URI", "localhost:5672"),
+        ("AMQP_URI", "amqp://"),
+        ("AMQP_URI", f"amqp://user:12/{SECRET}@host/vhost"),
+        ("AMQP_URI", f"amqp://user:{SECRET}#@host/vhost"),
+        ("AMQP_URI", f"amqp://user:pa;{SECRET}@host/vhost"),
+        ("AMQP_URI", f"amqp://user:{SECRET}@host/vhost;"),
+        ("AMQP_URI", f"amqp://user:{SECRET}@one/vhost,amqp://user:{SECRET}@two/vhost;three"),
         ("DATABASE_URL", "postgresql"),
         ("DATABASE_URL", "postgresql+psycopg://u:p@h/d"),
         ("DATABASE_URL", f"postgresql://u:{SECRET}@h:port/d"),
