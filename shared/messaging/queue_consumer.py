@@ -6,6 +6,8 @@ stopping service does not leave its last calls to be run again by another.
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -20,6 +22,9 @@ from shared.waiting import wait_while
 _log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 30
+#: Waits between attempts to reach a broker that has gone; they grow by the first up to the second.
+RECONNECT_INTERVAL_S = 1
+MAX_RECONNECT_INTERVAL_S = 5
 
 
 class _AsItCame(Consumer):
@@ -63,6 +68,18 @@ class QueueConsumer(NamekoQueueConsumer):
     @property
     def connection(self) -> Connection:
         return broker.connect(self.amqp_uri, heartbeat_s=HEARTBEAT_S)
+
+    @contextmanager
+    def establish_connection(self) -> Iterator[Connection]:
+        # kombu's own waits grow to half a minute, in which every call to the service would time out.
+        with self.create_connection() as connection:
+            connection.ensure_connection(
+                self.on_connection_error,
+                interval_start=RECONNECT_INTERVAL_S,
+                interval_step=RECONNECT_INTERVAL_S,
+                interval_max=MAX_RECONNECT_INTERVAL_S,
+            )
+            yield connection
 
     def on_connection_error(self, error: Exception, interval_s: float) -> None:
         # nameko would show the password of every URI but the first.
