@@ -5,6 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO_ARGS ?=
 TEST_ARGS ?=
+BENCH_ARGS ?=
 # Each worker has servers of its own; much of a test run is waiting for one process or another.
 TEST_WORKERS ?= 3
 FAULT_WORKERS ?= 2
@@ -36,6 +37,10 @@ test-unit: dev-env ## Run the tests that need no server
 .PHONY: test-faults
 test-faults: dev-env ## Run every fault test, those too that take minutes
 	@$(BIN)/python -m pytest tests/faults -m "" -n $(FAULT_WORKERS) --dist loadfile $(TEST_ARGS)
+
+.PHONY: bench
+bench: dev-env ## Measure messaging on private servers, some ten minutes; BENCH_ARGS="--help" shows what else it can do
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: lint
 lint: dev-env ## Check style, types and the import rules

@@ -1,0 +1,1 @@
+"""What messaging costs, measured on private servers: ``make bench``. What each figure means: docs/performance.md."""
