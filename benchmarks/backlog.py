@@ -18,33 +18,36 @@ from tests.support.servers import Servers
 ROWS = 1_000_000
 EVENTS = 3_000
 
-#: Rows of the last twenty days: all are kept by default, and all are to go where a day is kept.
+#: An id that grows with time, as the events' own do.
+_ID = """(lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3)
+          || '8' || substr(md5(n::text), 4, 15))::uuid"""
+_MOMENTS = """(SELECT n, now() - interval '2 days' - (:rows - n) * interval '1 s' AS at
+               FROM generate_series(1, :rows) AS n) AS moments"""
+
+#: Rows of two weeks: all are kept by default, and all are to go where a day is kept.
 _FILL = {
     "funding": [
-        """
+        f"""
         INSERT INTO outbox (event_id, name, version, subject, sequence, data, recorded_at, published_at)
-        SELECT gen_random_uuid(), 'member_joined', 1, pool, 1,
-               jsonb_build_object('pool_id', pool, 'council', 'S12000036', 'joins_on', '2026-04-01'), at, at
-        FROM (SELECT gen_random_uuid()::text AS pool, now() - interval '2 days' - (:rows - n) * interval '1 s' AS at
-              FROM generate_series(1, :rows) AS n) AS pools
+        SELECT {_ID}, 'member_joined', 1, gen_random_uuid()::text, 1,
+               jsonb_build_object('pool_id', gen_random_uuid(), 'council', 'S12000036', 'joins_on', '2026-04-01'),
+               at, at
+        FROM {_MOMENTS}
         """,
     ],
     "proposals": [
-        """
+        f"""
         INSERT INTO inbox (source, event_id, type, processed_at)
-        SELECT 'funding', gen_random_uuid()::text, 'commonweal.funding.member_joined.v1',
-               now() - interval '2 days' - (:rows - n) * interval '1 s'
-        FROM generate_series(1, :rows) AS n
+        SELECT 'funding', {_ID}::text, 'commonweal.funding.member_joined.v1', at FROM {_MOMENTS}
         """,
-        """
+        f"""
         INSERT INTO idempotency_keys (subject, key, method, request_hash, answer, recorded_at)
-        SELECT 'person-' || n % 500 || '@council.example', gen_random_uuid()::text, 'create_proposal',
-               sha256(n::text::bytea), jsonb_build_object('proposal_id', gen_random_uuid(), 'state', 'draft'),
-               now() - interval '2 days' - (:rows - n) * interval '1 s'
-        FROM generate_series(1, :rows) AS n
+        SELECT 'person-' || n % 500 || '@council.example', {_ID}::text, 'create_proposal', sha256(n::text::bytea),
+               jsonb_build_object('proposal_id', gen_random_uuid(), 'state', 'draft'), at
+        FROM {_MOMENTS}
         """,
     ],
-}  # fmt: skip
+}
 
 _PRUNE_AT_ONCE = {
     "COMMONWEAL_KEEP_OUTBOX_DAYS": "1",

@@ -20,7 +20,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, any_, delete, 
 
 from shared import clock, config
 from shared.config import Retention
-from shared.messaging.tables import idempotency_keys, inbox, outbox
+from shared.messaging.tables import idempotency_keys, inbox, inbox_attempts, outbox
 from shared.storage.database import Database
 from shared.storage.provider import DatabaseConnection
 
@@ -44,12 +44,14 @@ class Pruned:
 
     events: int = 0
     receipts: int = 0
+    attempts: int = 0
     idempotency_keys: int = 0
 
     def __add__(self, other: "Pruned") -> "Pruned":
         return Pruned(
             self.events + other.events,
             self.receipts + other.receipts,
+            self.attempts + other.attempts,
             self.idempotency_keys + other.idempotency_keys,
         )
 
@@ -58,7 +60,8 @@ class Pruned:
 
     def __str__(self) -> str:
         return (
-            f"published events {self.events:,}, receipts {self.receipts:,}, idempotency keys {self.idempotency_keys:,}"
+            f"published events {self.events:,}, receipts {self.receipts:,}, attempts {self.attempts:,},"
+            f" idempotency keys {self.idempotency_keys:,}"
         )
 
 
@@ -112,6 +115,7 @@ class Housekeeper:
             return Pruned(
                 events=older(outbox.c.published_at, self.retention.outbox_days),
                 receipts=older(inbox.c.processed_at, self.retention.inbox_days),
+                attempts=older(inbox_attempts.c.last_at, self.retention.inbox_days),
                 idempotency_keys=older(idempotency_keys.c.recorded_at, self.retention.idempotency_keys_days),
             )
 
@@ -121,6 +125,9 @@ class Housekeeper:
             yield Pruned(events=number)
         for number in self._aged(turn, inbox.c.processed_at, now - timedelta(days=kept.inbox_days)):
             yield Pruned(receipts=number)
+        # Those of an event that never came again: it was discarded, or replayed after its receipt had gone.
+        for number in self._aged(turn, inbox_attempts.c.last_at, now - timedelta(days=kept.inbox_days)):
+            yield Pruned(attempts=number)
         recorded_at = idempotency_keys.c.recorded_at
         for number in self._aged(turn, recorded_at, now - timedelta(days=kept.idempotency_keys_days)):
             yield Pruned(idempotency_keys=number)
@@ -160,7 +167,8 @@ class Housekeeper:
                 deleted = connection.execute(
                     delete(moment.table).where(_among(self.database, oldest)).returning(moment)
                 ).scalars().all()  # fmt: skip
-            yield len(deleted)
+            if deleted:
+                yield len(deleted)
             if len(deleted) < BATCH_SIZE:
                 return
             since = max(deleted)

@@ -18,7 +18,7 @@ from shared.config import Retention
 from shared.messaging import housekeeping
 from shared.messaging import inbox as incoming
 from shared.messaging.housekeeping import Housekeeper, Pruned
-from shared.messaging.tables import idempotency_keys, inbox, outbox
+from shared.messaging.tables import idempotency_keys, inbox, inbox_attempts, outbox
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
 from tests.integration.messaging.test_delivery import message_of
@@ -81,6 +81,7 @@ def fill(
     *,
     published: list[datetime | None] | None = None,
     received: list[datetime] | None = None,
+    attempted: list[datetime] | None = None,
     answered: list[datetime] | None = None,
 ) -> None:
     """Write rows of those times; an event that is not published is a year old."""
@@ -95,6 +96,12 @@ def fill(
         for number, at in enumerate(received or []):
             session.execute(
                 insert(inbox).values(source="funding", event_id=f"{at}-{number}", type="x", processed_at=at)
+            )
+        for number, at in enumerate(attempted or []):
+            session.execute(
+                insert(inbox_attempts).values(
+                    source="funding", event_id=f"{at}-{number}", type="x", failed=1, unfinished=0, last_at=at
+                )
             )
         for number, at in enumerate(answered or []):
             session.execute(
@@ -123,13 +130,14 @@ def test_a_row_goes_when_it_is_older_than_its_age_and_not_before(database: Datab
         edge = NOW - timedelta(days=days)
         return [edge - timedelta(days=100), edge - INSTANT, edge, edge + INSTANT, NOW]
 
-    fill(database, published=[*around(10)], received=around(20), answered=around(5))
-    expected = Pruned(events=2, receipts=2, idempotency_keys=2)
+    fill(database, published=[*around(10)], received=around(20), attempted=around(20), answered=around(5))
+    expected = Pruned(events=2, receipts=2, attempts=2, idempotency_keys=2)
     assert housekeeper.count() == expected
     assert left(database) == (5, 5, 5)
     assert housekeeper.prune(go_on) == expected
     assert times(database, outbox.c.published_at) == around(10)[2:]
     assert times(database, inbox.c.processed_at) == around(20)[2:]
+    assert times(database, inbox_attempts.c.last_at) == around(20)[2:]
     assert times(database, idempotency_keys.c.recorded_at) == around(5)[2:]
     assert housekeeper.prune(go_on) == housekeeper.count() == Pruned()
 
@@ -165,7 +173,7 @@ def test_it_deletes_in_small_transactions_and_rests_after_each(database: Databas
         rests.append(seconds)
         return True
 
-    assert housekeeper.prune(rest) == Pruned(25, 25, 25)
+    assert housekeeper.prune(rest) == Pruned(events=25, receipts=25, idempotency_keys=25)
     steps = [before - after for before, after in itertools.pairwise(seen)]
     assert steps == [10, 10, 5] * 3
     assert all(seconds >= housekeeping.MIN_REST_S for seconds in rests)
@@ -195,7 +203,7 @@ def test_two_at_once_delete_each_row_once_and_no_other(database: Database, house
         thread.join()
     done = [pruned for pruned in outcomes_of_both if pruned is not None]
     assert 1 <= len(done) <= len(outcomes_of_both) == 2
-    assert sum(done, Pruned()) == Pruned(25, 25, 25)
+    assert sum(done, Pruned()) == Pruned(events=25, receipts=25, idempotency_keys=25)
     assert left(database) == (1, 1, 1)
 
 
@@ -318,12 +326,12 @@ def test_a_service_prunes_by_itself_and_stops_when_told(
         eventually(lambda: published(stage) and left(stage.database("outcomes"))[:2] == (1, 1))
         service = stage.processes["outcomes"]
         rehearsal.set(start + timedelta(days=11))
-        service.wait_for_line("deleted: published events 1, receipts 0, idempotency keys 0")
+        service.wait_for_line("deleted: published events 1, receipts 0, attempts 0, idempotency keys 0")
         assert left(stage.database("outcomes"))[:2] == (0, 1)
         stage.publish(message)
         service.wait_for_line("had its effect before")
         rehearsal.set(start + timedelta(days=21))
-        service.wait_for_line("deleted: published events 0, receipts 1, idempotency keys 0")
+        service.wait_for_line("deleted: published events 0, receipts 1, attempts 0, idempotency keys 0")
         assert left(stage.database("outcomes"))[:2] == (0, 0)
         assert service.stop() == 0
         assert "Traceback" not in service.output()

@@ -175,12 +175,12 @@ class TestPrune:
         for _ in range(2):
             counted = ops("prune", "funding", "outcomes", "--dry-run", **days)
             assert counted.output.splitlines() == [
-                f"{service}: would delete: published events 1, receipts 0, idempotency keys 0"
+                f"{service}: would delete: published events 1, receipts 0, attempts 0, idempotency keys 0"
                 for service in ("funding", "outcomes")
             ]
         pruned = ops("prune", "funding", **days)
         assert (pruned.exit_code, pruned.output) == (
-            0, "funding: deleted: published events 1, receipts 0, idempotency keys 0\n"
+            0, "funding: deleted: published events 1, receipts 0, attempts 0, idempotency keys 0\n"
         )  # fmt: skip
         again = ops("prune", "funding", "outcomes", **days)
         assert [line.split(",")[0][-1] for line in again.output.splitlines()] == ["0", "1"]
