@@ -108,9 +108,9 @@ SUBSCRIPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def is_consumed(source: str, name: str) -> bool:
-    """Tell whether any service consumes an event."""
-    return any((source, name) in subscriptions for subscriptions in SUBSCRIPTIONS.values())
+def consumers_of(source: str, name: str) -> tuple[str, ...]:
+    """Return the services that consume an event."""
+    return tuple(service for service, subscriptions in SUBSCRIPTIONS.items() if (source, name) in subscriptions)
 
 
 def event_type(source: str, name: str, version: int = 1) -> EventType:

@@ -14,10 +14,10 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from marshmallow import ValidationError
 
-from shared.events.catalogue import EVENT_TYPES, EventType, is_consumed
+from shared.events.catalogue import EVENT_TYPES, EventType, consumers_of
 from shared.fields import flatten
 from shared.messaging.publisher import Message
-from shared.messaging.topology import exchange_of
+from shared.messaging.topology import exchange_of, queue_of
 
 #: Several times the largest request: escapes and spaces make an event larger than what its caller sent.
 MAX_BODY_BYTES = 8 * 1_048_576
@@ -81,6 +81,7 @@ def encode(event_type: EventType, *, id: UUID, subject: str, sequence: int, time
         data,
     )
     encoded = rabbitmq.to_binary_event(event)
+    consumers = consumers_of(event_type.source, event_type.name)
     return Message(
         message_id=str(id),
         exchange=exchange_of(event_type.source),
@@ -89,7 +90,8 @@ def encode(event_type: EventType, *, id: UUID, subject: str, sequence: int, time
         headers=encoded.headers,
         content_type=encoded.content_type,
         # An event that no service consumes may have no queue at all; it must not hold back those behind it.
-        mandatory=is_consumed(event_type.source, event_type.name),
+        mandatory=bool(consumers),
+        queues=tuple(map(queue_of, consumers)),
     )
 
 

@@ -1,14 +1,17 @@
 """Publishes messages and waits until the broker has confirmed each, or says which were not taken."""
 
+import functools
 import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from amqp.exceptions import NotFound
 from kombu import Connection
 
 from shared.messaging import broker
+from shared.messaging.topology import APPLY
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +31,7 @@ class Message:
 
     :param message_id: unique within a batch.
     :param mandatory: whether the broker must have a queue for it; otherwise it may go nowhere.
+    :param queues: those that must take it, each of them. ``mandatory`` asks only for one, whosever it is.
     """
 
     message_id: str
@@ -39,6 +43,7 @@ class Message:
     content_encoding: str | None = "utf-8"
     properties: Mapping[str, Any] = field(default_factory=dict)
     mandatory: bool = True
+    queues: Sequence[str] = ()
 
 
 class Publisher:
@@ -64,8 +69,16 @@ class Publisher:
         :raises PublishFailed: when the broker went away or stopped answering; some messages may have arrived.
         """
         try:
-            self._ensure_channel()
-            return self._publish(messages)
+            try:
+                self._ensure_channel()
+                return self._publish(messages)
+            except NotFound:
+                self.close()
+                self._ensure_channel()
+                lacking = self._lacking(messages)
+                if not lacking:
+                    raise
+                return lacking | self._publish([each for each in messages if each.message_id not in lacking])
         except Exception as error:
             self.close()
             raise PublishFailed(f"{type(error).__name__}: {error}") from error
@@ -99,6 +112,7 @@ class Publisher:
     def _publish(self, messages: Sequence[Message]) -> dict[str, str]:
         self._unconfirmed.clear()
         self._refused = {}
+        self._bind(messages)
         deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         for message in messages:
             if time.monotonic() > deadline:
@@ -123,6 +137,41 @@ class Publisher:
             assert self._connection is not None
             self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
         return self._refused
+
+    def _bind(self, messages: Sequence[Message]) -> None:
+        """Make sure of every binding that a batch needs, without waiting for the answer.
+
+        The broker takes a channel's frames in their order: where a queue or an exchange is missing it closes the
+        channel at this, and takes none of the messages behind it.
+        """
+        bindings = ((queue, each.exchange, each.routing_key) for each in messages for queue in each.queues)
+        for queue, exchange, routing_key in dict.fromkeys(bindings):
+            self._channel.queue_bind(queue=queue, exchange=exchange, routing_key=routing_key, nowait=True)
+
+    def _lacking(self, messages: Sequence[Message]) -> dict[str, str]:
+        """Return the messages whose exchange, or one of whose queues, is missing, with the reason."""
+        assert self._connection is not None
+        connection = self._connection
+
+        @functools.cache
+        def is_there(kind: str, name: str) -> bool:
+            try:
+                with connection.channel() as channel:
+                    if kind == "queue":
+                        channel.queue_declare(queue=name, passive=True)
+                    else:
+                        channel.exchange_declare(exchange=name, type="topic", passive=True)
+            except NotFound:
+                return False
+            return True
+
+        lacking = {}
+        for message in messages:
+            needed = [("exchange", message.exchange), *(("queue", queue) for queue in message.queues)]
+            missing = [f"{kind} {name}" for kind, name in needed if name and not is_there(kind, name)]
+            if missing:
+                lacking[message.message_id] = f"missing: {', '.join(missing)}; run: {APPLY}"
+        return lacking
 
     def _settle(self, delivery_tag: int, multiple: bool) -> list[str]:
         tags = [tag for tag in self._unconfirmed if tag <= delivery_tag] if multiple else [delivery_tag]

@@ -16,7 +16,7 @@ from marshmallow import Schema, fields
 from commonweal import load_yaml
 from shared import ids
 from shared.councils import all_councils
-from shared.events.catalogue import EVENT_TYPES, EventType, event_type, is_consumed
+from shared.events.catalogue import EVENT_TYPES, EventType, consumers_of, event_type
 from shared.fields import MAX_PENCE, Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
 from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH, Event, Unreadable, decode, encode
 from shared.messaging.rpc import MAX_REQUEST_BYTES
@@ -130,7 +130,8 @@ def test_an_event_is_a_binary_cloud_event_as_the_design_says() -> None:
 @pytest.mark.parametrize("kind", EVENT_TYPES.values(), ids=lambda kind: kind.type)
 def test_what_somebody_consumes_must_find_a_queue(kind: EventType) -> None:
     message = encode(kind, id=ids.new_id(), subject="s", sequence=1, time=AT, data={})
-    assert message.mandatory is is_consumed(kind.source, kind.name)
+    assert message.queues == tuple(f"{service}.events" for service in consumers_of(kind.source, kind.name))
+    assert message.mandatory is bool(message.queues)
 
 
 def test_structured_events_are_read_too() -> None:
