@@ -16,6 +16,7 @@ from shared import clock, config
 from shared.errors import CommonwealError
 from shared.messaging import attempts, broker, inbox, topology
 from shared.messaging.attempts import Delivery, Failure
+from shared.messaging.dead_letters import ATTEMPTS_HEADER, ERROR_HEADER, FAILED_AT_HEADER, REASON_HEADER
 from shared.messaging.events import Event, Unreadable, decode
 from shared.messaging.publisher import Message, Publisher, PublishFailed
 from shared.messaging.queue_consumer import QueueConsumer
@@ -26,11 +27,6 @@ _log = logging.getLogger(__name__)
 
 FORWARD_ATTEMPTS = 5
 FORWARD_INTERVAL_S = 1.0
-
-ATTEMPTS_HEADER = "x-commonweal-attempts"
-REASON_HEADER = "x-commonweal-reason"
-ERROR_HEADER = "x-commonweal-error"
-FAILED_AT_HEADER = "x-commonweal-failed-at"
 
 EventMethod = Callable[[Any, Session, Event], None]
 Entry = Callable[..., Failure | None]

@@ -7,6 +7,7 @@ import click
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.ops.commands.dead_letters import dead_letters
 from shared.ops.commands.prune import prune
 from shared.ops.commands.tokens import keys, tokens
 from shared.ops.commands.topology import topology
@@ -46,5 +47,5 @@ def migrate(services: tuple[str, ...], database_url: str) -> None:
         click.echo(f"{service}: migrated")
 
 
-for command in (topology, keys, tokens, prune):
+for command in (topology, dead_letters, keys, tokens, prune):
     main.add_command(command)
