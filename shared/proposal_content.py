@@ -23,20 +23,22 @@ def _one_of(choices: tuple[str, ...]) -> validate.OneOf:
     return validate.OneOf(choices, error="Choose one of: {choices}.")
 
 
-def _no_repeats(*names: str) -> Any:
-    """Refuse a list whose items repeat the same values under ``names`` (or, without names, the same item)."""
+class NoRepeats(validate.Validator):
+    """Refuses a list whose items repeat the same values under ``names`` (or, without names, the same item)."""
 
-    def check(items: list[Any]) -> None:
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+    def __call__(self, items: list[Any]) -> list[Any]:
         seen: set[Any] = set()
         for item in items:
-            identity = tuple(item.get(name) for name in names) if names else item
+            identity = tuple(item.get(name) for name in self.names) if self.names else item
             if identity in seen:
                 raise ValidationError(
-                    f"{' '.join(map(str, identity)) if names else identity} is given twice; keep one."
+                    f"{' '.join(map(str, identity)) if self.names else identity} is given twice; keep one."
                 )
             seen.add(identity)
-
-    return check
+        return items
 
 
 class Cost(Schema):
@@ -75,6 +77,9 @@ class Target(Schema):
 class Benefit(Schema):
     """A benefit: what is measured, from where, by whom, and how much of it is the project's own doing.
 
+    A saving is measured in currency, and money in the unit GBP. A council has one target a period, and each period is
+    written as the frequency asks: 2026-10 monthly, 2026-Q3 quarterly, 2026-27 annual.
+
     The three percentages follow HM Treasury's Green Book: deadweight would have happened anyway, attribution is the
     project's part in the rest, optimism bias is taken off forecasts.
     """
@@ -93,7 +98,7 @@ class Benefit(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=400, error="Give at least one target, and at most {max}."),
-            _no_repeats("period", "council"),
+            NoRepeats("period", "council"),
         ],
     )
     deadweight_percent = DecimalString(required=True, minimum="0", maximum="100")
@@ -124,17 +129,21 @@ class Benefit(Schema):
 
 
 class ProposalContent(Schema):
-    """A whole proposal. Sums and membership are rules of eligibility and are not checked here."""
+    """A whole proposal. Sums and membership are rules of eligibility and are not checked here.
+
+    The lead council is not named among the participants. Benefits and targets belong to councils that take part.
+    Milestones and benefits each have a key of their own, and a year has one cost line a category.
+    """
 
     title = Text(required=True, max_length=200)
     lead_council = Gss(required=True)
     participants = fields.List(
-        Gss(), required=True, validate=[validate.Length(max=31, error="Name at most 31 participants."), _no_repeats()]
+        Gss(), required=True, validate=[validate.Length(max=31, error="Name at most 31 participants."), NoRepeats()]
     )
     objectives = fields.List(
         fields.String(validate=_one_of(OBJECTIVES)),
         required=True,
-        validate=[validate.Length(min=1, error="Name at least one objective."), _no_repeats()],
+        validate=[validate.Length(min=1, error="Name at least one objective."), NoRepeats()],
     )
     problem = Text(required=True, max_length=4000, lines=True)
     user_need = Text(required=True, max_length=4000, lines=True)
@@ -145,7 +154,7 @@ class ProposalContent(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=100, error="Give at least one cost line, and at most {max}."),
-            _no_repeats("year", "category"),
+            NoRepeats("year", "category"),
         ],
     )
     milestones = fields.List(
@@ -153,7 +162,7 @@ class ProposalContent(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=50, error="Give at least one milestone, and at most {max}."),
-            _no_repeats("key"),
+            NoRepeats("key"),
         ],
     )
     benefits = fields.List(
@@ -161,7 +170,7 @@ class ProposalContent(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=50, error="Give at least one benefit, and at most {max}."),
-            _no_repeats("key"),
+            NoRepeats("key"),
         ],
     )
 

@@ -1,0 +1,127 @@
+"""What was published once still has its effect: each consumer handles every recorded sample of what it subscribes to.
+
+A sample keeps everything that it was recorded with but the ids of things that must exist before it: those are replaced.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from datetime import date
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from services.proposals.models import Award, Member
+from services.proposals.service import ProposalsService
+from shared.events.catalogue import SUBSCRIPTIONS
+from shared.messaging import events
+from shared.messaging.events import Event
+from tests.integration.conftest import OpenDatabase
+from tests.support.funding import TREASURER_ANN, Funding
+from tests.support.outcomes import THE_CDO, Outcomes, on
+from tests.support.proposals import Programme, cdo
+from tests.support.samples import Sample, all_samples
+
+
+def is_tracked_by_outcomes(open_database: OpenDatabase, event: Event) -> None:
+    outcomes = Outcomes(open_database("outcomes"))
+    outcomes.receive(event)
+    plan = outcomes.get_plan(THE_CDO, project_id=event.data["project_id"])
+    content = event.data["content"]
+    assert plan["proposal_reference"] == event.data["proposal_reference"]
+    assert plan["amount_pence"] == event.data["amount_pence"]
+    assert [result["key"] for result in plan["results"]] == [benefit["key"] for benefit in content["benefits"]]
+    assert [len(result["periods"]) for result in plan["results"]] == [
+        len(benefit["targets"]) for benefit in content["benefits"]
+    ]
+    assert {milestone["key"] for milestone in plan["milestones"]} == {step["key"] for step in content["milestones"]}
+
+
+def is_a_candidate_of_fundings(open_database: OpenDatabase, event: Event) -> None:
+    funding = Funding(open_database("funding"))
+    pool_id = funding.pool()
+    funding.receive(event)
+    [candidate] = funding.call(TREASURER_ANN, "list_candidates", pool_id=pool_id)["items"]
+    assert candidate["proposal_id"] == str(event.data["proposal_id"])
+    assert (candidate["revision"], candidate["score"]) == (event.data["revision"], event.data["score"])
+
+
+def is_no_candidate_any_more(open_database: OpenDatabase, event: Event) -> None:
+    funding = Funding(open_database("funding"))
+    pool_id = funding.pool()
+    proposal_id = funding.candidate()
+    funding.receive(with_data(event, proposal_id=UUID(proposal_id)))
+    assert funding.call(TREASURER_ANN, "list_candidates", pool_id=pool_id)["items"] == []
+
+
+def unlocks_its_tranche(open_database: OpenDatabase, event: Event) -> None:
+    funding = Funding(open_database("funding"))
+    with on(date(2026, 6, 1)):
+        award = funding.active_award(funding.funded_pool(), tranches=((event.data["milestone"], 25_000_00),))
+    funding.receive(with_data(event, award_id=UUID(award["award_id"])))
+    [tranche] = funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])["tranches"]
+    assert (tranche["tranche"], tranche["state"]) == (event.data["milestone"], "claimable")
+
+
+def makes_a_member(open_database: OpenDatabase, event: Event) -> None:
+    programme = Programme(open_database("proposals"))
+    deliver(programme, event)
+    [member] = programme.database.run(lambda session: list(session.scalars(select(Member))))
+    assert (member.pool_id, member.council, member.joins_on) == tuple(
+        event.data[name] for name in ("pool_id", "council", "joins_on")
+    )
+
+
+def is_mirrored_as(state: str, award_state: str) -> "Effect":
+    def effect(open_database: OpenDatabase, event: Event) -> None:
+        programme = Programme(open_database("proposals"))
+        with on(date(2026, 10, 5)):
+            proposal_id = programme.decided()
+        deliver(programme, with_data(event, proposal_id=UUID(proposal_id)))
+        assert programme.seen(proposal_id, cdo())["state"] == state
+        [award] = programme.database.run(lambda session: list(session.scalars(select(Award))))
+        assert (award.id, award.state) == (event.data["award_id"], award_state)
+        assert award.amount_pence == event.data.get("amount_pence")
+        assert award.reason == event.data.get("reason")
+
+    return effect
+
+
+def deliver(programme: Programme, event: Event) -> None:
+    error = getattr(ProposalsService, f"mirror_{event.name}")(programme.service, event)
+    assert error is None, error
+
+
+def with_data(event: Event, **changes: UUID) -> Event:
+    return dataclasses.replace(event, data={**event.data, **changes})
+
+
+Effect = Callable[[OpenDatabase, Event], None]
+
+EFFECTS: dict[tuple[str, str, str], Effect] = {
+    ("proposals", "funding", "member_joined"): makes_a_member,
+    ("proposals", "funding", "award_offered"): is_mirrored_as("approved", "offered"),
+    ("proposals", "funding", "project_funded"): is_mirrored_as("funded", "funded"),
+    ("proposals", "funding", "award_declined"): is_mirrored_as("not_funded", "declined"),
+    ("funding", "proposals", "proposal_approved"): is_a_candidate_of_fundings,
+    ("funding", "proposals", "proposal_withdrawn"): is_no_candidate_any_more,
+    ("funding", "outcomes", "milestone_achieved"): unlocks_its_tranche,
+    ("outcomes", "funding", "project_funded"): is_tracked_by_outcomes,
+}
+
+CASES = [
+    pytest.param(effect, sample, id=f"{consumer}-{sample.path.as_posix()}")
+    for (consumer, source, name), effect in EFFECTS.items()
+    for sample in all_samples()
+    if sample.type.startswith(f"commonweal.{source}.{name}.v")
+]
+
+
+@pytest.mark.parametrize(("effect", "sample"), CASES)
+def test_a_recorded_event_has_its_effect(open_database: OpenDatabase, effect: Effect, sample: Sample) -> None:
+    message = sample.message()
+    effect(open_database, events.decode(message.body, message.headers, message.content_type))
+
+
+def test_every_subscription_is_tried() -> None:
+    assert set(EFFECTS) == {(consumer, *event) for consumer, consumed in SUBSCRIPTIONS.items() for event in consumed}
