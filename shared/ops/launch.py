@@ -14,6 +14,8 @@ from types import TracebackType
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 POLL_INTERVAL_S = 0.02
+#: How an operator's process serves.
+SERVE = ("shared.ops.serve",)
 
 
 class ServiceFailed(Exception):
@@ -26,10 +28,20 @@ class ServiceProcess:
     :param service: the service's short name.
     :param environment: the ``COMMONWEAL_*`` variables that configure it.
     :param name: what to call this instance, if several of the service run.
+    :param command: the module that serves and its first arguments; the service's name follows them. May be changed
+        before the next :meth:`start`.
     """
 
-    def __init__(self, service: str, environment: Mapping[str, str], *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        service: str,
+        environment: Mapping[str, str],
+        *,
+        name: str | None = None,
+        command: Sequence[str] = SERVE,
+    ) -> None:
         self.service = service
+        self.command = command
         self.name = name or service
         self.environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,6 +63,11 @@ class ServiceProcess:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """What the process ended with; None while it lives."""
+        return self._process.poll() if self._process is not None else None
+
     def start(self) -> None:
         """Start the process; :meth:`wait_until_ready` says when it serves."""
         if self._log is None:
@@ -60,7 +77,7 @@ class ServiceProcess:
         self._log.write_bytes(b"")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "shared.ops.serve", self.service],
+                [sys.executable, "-m", *self.command, self.service],
                 env={**os.environ, **self.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -42,8 +42,8 @@ def funded_pool(stage: Stage, total_pence: int = 100_000_000) -> str:
     return pool_id
 
 
-def approved_proposal(stage: Stage) -> str:
-    """Bring a proposal of Edinburgh to its approval; returns its id."""
+def submitted_proposal(stage: Stage) -> str:
+    """Bring a proposal of Edinburgh, which takes part alone, to its assessment; returns its id."""
     today = datetime.now(UTC).date()
     round_id = stage.caller(CDO).proposals.open_round(
         title="Test round",
@@ -58,6 +58,12 @@ def approved_proposal(stage: Stage) -> str:
     proposal_id: str = proposer.proposals.create_proposal(round_id=round_id, content=sole_content())["proposal_id"]
     eventually(lambda: proposer.proposals.check_eligibility(proposal_id=proposal_id)["eligible"])
     proposer.proposals.submit_proposal(proposal_id=proposal_id)
+    return proposal_id
+
+
+def approved_proposal(stage: Stage) -> str:
+    """Bring a proposal of Edinburgh to its approval; returns its id."""
+    proposal_id = submitted_proposal(stage)
     stage.caller(ASSESSOR).proposals.submit_assessment(
         proposal_id=proposal_id,
         revision=1,
@@ -65,6 +71,15 @@ def approved_proposal(stage: Stage) -> str:
     )
     stage.caller(PANEL_CHAIR).proposals.determine(
         proposal_id=proposal_id, revision=1, outcome="approved", minute="Agreed."
+    )
+    return proposal_id
+
+
+def withdrawn_proposal(stage: Stage) -> str:
+    """Bring a proposal of Edinburgh to where it is taken back; returns its id."""
+    proposal_id = submitted_proposal(stage)
+    stage.caller(PROPOSER, council=EDINBURGH).proposals.withdraw_proposal(
+        proposal_id=proposal_id, reason="Merged with another one."
     )
     return proposal_id
 
@@ -93,3 +108,44 @@ def offered_award(stage: Stage) -> dict[str, Any]:
 def s95_officer(stage: Stage) -> Client:
     """Edinburgh's Section 95 officer."""
     return stage.caller(S95_OFFICER, council=EDINBURGH)
+
+
+def declined_award(stage: Stage) -> dict[str, Any]:
+    """Bring an award to where the lead council turns it down."""
+    award = offered_award(stage)
+    declined: dict[str, Any] = s95_officer(stage).funding.decline_award(
+        award_id=award["award_id"], reason="No staff to run it."
+    )
+    return declined
+
+
+def active_award(stage: Stage) -> dict[str, Any]:
+    """Bring an award to its acceptance: the project is funded."""
+    award = offered_award(stage)
+    accepted: dict[str, Any] = s95_officer(stage).funding.accept_award(award_id=award["award_id"])
+    return accepted
+
+
+def paid_tranche(stage: Stage, award: dict[str, Any], tranche: str = "alpha") -> dict[str, Any]:
+    """Bring a tranche of an active award to its payment, by way of its milestone; returns the award."""
+    award_id, proposer = award["award_id"], stage.caller(PROPOSER, council=EDINBURGH)
+    eventually(lambda: proposer.outcomes.get_plan(project_id=award["project_id"]))
+    proposer.outcomes.achieve_milestone(
+        project_id=award["project_id"], milestone=tranche, evidence="The assessment report."
+    )
+    eventually(lambda: _state_of(proposer.funding.get_award(award_id=award_id), tranche) == "claimable")
+    proposer.funding.request_drawdown(award_id=award_id, tranche=tranche, evidence="The assessment report.")
+    stage.caller(APPROVER).funding.approve_drawdown(award_id=award_id, tranche=tranche)
+    treasurer = stage.caller(TREASURER)
+    treasurer.funding.record_payment(
+        award_id=award_id,
+        tranche=tranche,
+        payment_reference=f"PAY-{ids.new_id()}",
+        paid_on=f"{datetime.now(UTC).date()}",
+    )
+    paid: dict[str, Any] = treasurer.funding.get_award(award_id=award_id)
+    return paid
+
+
+def _state_of(award: dict[str, Any], tranche: str) -> str:
+    return next(str(each["state"]) for each in award["tranches"] if each["tranche"] == tranche)

@@ -6,7 +6,7 @@ process of its own: see ``tests/integration/messaging/test_embedded_pair.py``.
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +133,7 @@ def stage_on_servers(
     directory: Path,
     *,
     services: tuple[str, ...] = SERVICES,
+    retry_delays_ms: Sequence[int] = RETRY_DELAYS_MS,
     extra_environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stage]:
     """Run services as processes on a virtual host and databases of their own."""
@@ -143,13 +144,13 @@ def stage_on_servers(
     for service, url in urls.items():
         migrate.upgrade(service, url)
     with broker.connect(amqp_uri) as connection:
-        topology(RETRY_DELAYS_MS).apply(connection)
+        topology(retry_delays_ms).apply(connection)
     environment = {
         service: {
             "COMMONWEAL_AMQP_URI": amqp_uri,
             "COMMONWEAL_DATABASE_URL": urls[service],
             "COMMONWEAL_TOKEN_KEYS": str(keys),
-            "COMMONWEAL_RETRY_DELAYS_MS": ",".join(map(str, RETRY_DELAYS_MS)),
+            "COMMONWEAL_RETRY_DELAYS_MS": ",".join(map(str, retry_delays_ms)),
             **(extra_environment or {}),
         }
         for service in SERVICES
