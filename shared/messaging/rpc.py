@@ -182,7 +182,10 @@ def methods_of(service_class: type) -> dict[str, Method]:
 def _unexpected(method: Method, error: Exception) -> CommonwealError:
     if is_transient(error):
         _log.warning("%s: the database could not be used: %s", method.name, error)
-        return Unavailable("database_unavailable", "The service cannot reach its data now; try again in a moment.")
+        return Unavailable(
+            "database_unavailable",
+            "The service cannot reach its data now. Try again in a moment, a write with the same idempotency key.",
+        )
     incident = ids.new_id().hex[-12:]
     _log.error("%s failed, incident %s", method.name, incident, exc_info=error)
     return Unavailable(

@@ -22,6 +22,9 @@ TRANSACTION_ATTEMPTS = 3
 
 # Class 40 (serialization failure, deadlock) and lock_not_available: the same transaction may succeed if run again.
 _WORTH_ANOTHER_TRY = {"40001", "40P01", "55P03"}
+# read_only_sql_transaction: a server that is being moved or has failed over. The session stays so when the database no
+# longer is, so its connection must not go back to the pool.
+_OVER_FOR_THE_SESSION = {"25006"}
 
 
 class Database:
@@ -105,7 +108,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
     )
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=0,
@@ -122,6 +125,13 @@ def _postgresql(url: str, pool_size: int) -> Engine:
             "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
         },
     )
+
+    @event.listens_for(engine, "handle_error")
+    def _judge(context: Any) -> None:
+        if getattr(context.original_exception, "pgcode", None) in _OVER_FOR_THE_SESSION:
+            context.is_disconnect = True
+
+    return engine
 
 
 def _sqlite(url: str) -> Engine:
