@@ -13,6 +13,8 @@ variable                                   meaning
 ``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS)
 ``COMMONWEAL_MAX_WORKERS``                 calls and events handled at once, 10 unless set
 ``COMMONWEAL_RETRY_DELAYS_MS``             waits before an event is tried again, comma-separated
+``COMMONWEAL_HEARTBEAT_S``                 seconds between heartbeats on connections to the broker, 30 unless set; one
+                                           that is silent for twice as long is given up
 ``COMMONWEAL_KEEP_OUTBOX_DAYS``            how long an event stays once it is published, 30 unless set
 ``COMMONWEAL_KEEP_INBOX_DAYS``             how long the receipt of an event stays, 400 unless set; keep it longer than
                                            any replay can reach back
@@ -20,7 +22,8 @@ variable                                   meaning
 ``COMMONWEAL_HOUSEKEEPING_INTERVAL_S``     seconds between two rounds that delete what was kept long enough, 600 unless
                                            set
 ``COMMONWEAL_REHEARSAL_CLOCK``             file that shifts the clock, for rehearsals only
-=========================================  ====================================================================="""
+=========================================  ============================================================================
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +40,8 @@ from shared.security.tokens import Verifier
 #: Waits before an event whose handler failed is tried again; the last one repeats.
 DEFAULT_RETRY_DELAYS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
 DEFAULT_MAX_WORKERS = 10
+DEFAULT_HEARTBEAT_S = 30
+MAX_HEARTBEAT_S = 600
 DEFAULT_HOUSEKEEPING_INTERVAL_S = 600
 #: A hundred years: more is a slip of the finger, and no date reaches back for ever.
 MAX_KEEP_DAYS = 36_525
@@ -67,6 +72,7 @@ class Settings:
     token_keys: Path
     max_workers: int = DEFAULT_MAX_WORKERS
     retry_delays_ms: tuple[int, ...] = DEFAULT_RETRY_DELAYS_MS
+    heartbeat_s: int = DEFAULT_HEARTBEAT_S
     retention: Retention = Retention()
     housekeeping_interval_s: int = DEFAULT_HOUSEKEEPING_INTERVAL_S
     rehearsal_clock: Path | None = None
@@ -110,6 +116,7 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     delays_ms = whole_numbers(config.get("RETRY_DELAYS_MS") or ",".join(map(str, DEFAULT_RETRY_DELAYS_MS)))
     if not delays_ms:
         problems.append("COMMONWEAL_RETRY_DELAYS_MS must be whole numbers of milliseconds, such as 1000,5000.")
+    heartbeat_s = _whole_number(config, "HEARTBEAT_S", DEFAULT_HEARTBEAT_S, MAX_HEARTBEAT_S, problems)
     retention = _retention(config, problems)
     interval_s = _whole_number(
         config, "HOUSEKEEPING_INTERVAL_S", DEFAULT_HOUSEKEEPING_INTERVAL_S, MAX_HOUSEKEEPING_INTERVAL_S, problems
@@ -124,6 +131,7 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         token_keys=token_keys,
         max_workers=max_workers[0],
         retry_delays_ms=delays_ms,
+        heartbeat_s=heartbeat_s,
         retention=retention,
         housekeeping_interval_s=interval_s,
         rehearsal_clock=Path(rehearsal_clock) if rehearsal_clock else None,

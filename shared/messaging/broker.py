@@ -10,8 +10,10 @@ from kombu import Connection
 from shared.messaging import embedded
 
 CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 30
-WRITE_TIMEOUT_S = 10
+#: How long any read or write waits that has no limit of its own.
+TIMEOUT_S = 10.0
+#: How long a broker may take to answer that a connection is closed; then it is closed without its consent.
+FAREWELL_TIMEOUT_S = 2.0
 
 # RabbitMQ has no heartbeat from a connection that only publishes now and then; the kernel notices a dead peer instead.
 _KEEPALIVE = {
@@ -20,6 +22,42 @@ _KEEPALIVE = {
     socket.TCP_KEEPCNT: 3,
     socket.TCP_USER_TIMEOUT: 25_000,
 }
+
+
+class _BrokerConnection(Connection):
+    """A kombu connection to the first of its URIs that answers, whose every read and write ends in time.
+
+    py-amqp's own limits are the kernel's, which it keeps for blocking sockets only: eventlet's never block there, so
+    that a broker that is gone without a word would be waited for for ever, its consent to closing included.
+    """
+
+    def connect(self) -> Any:
+        # By itself kombu gives up after the second URI, however many there are.
+        self.ensure_connection(max_retries=max(len(self.alt) - 1, 1), reraise_as_library_errors=False)
+        return super().connection
+
+    @property
+    def connection(self) -> Any:
+        return super().connection if self.connected or self._closed else self.connect()
+
+    def switch(self, conn_str: str) -> None:
+        # kombu would go on with the last URI's port and virtual host where this one names none.
+        self.port, self.virtual_host = None, "/"
+        super().switch(conn_str)
+
+    def _establish_connection(self) -> Any:
+        established = super()._establish_connection()
+        if hasattr(established, "sock"):
+            established.sock.settimeout(TIMEOUT_S)
+        return established
+
+    def release(self) -> None:
+        established: Any = self._connection if self.connected else None
+        if hasattr(established, "sock"):
+            established.sock.settimeout(FAREWELL_TIMEOUT_S)
+        super().release()
+
+    close = release
 
 
 def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) -> Connection:
@@ -35,33 +73,10 @@ def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) ->
         return Connection(f"{embedded.URI}localhost")
     if problem := problem_of(amqp_uri):
         raise ValueError(problem)
-    options = {
-        "read_timeout": READ_TIMEOUT_S,
-        "write_timeout": WRITE_TIMEOUT_S,
-        "socket_settings": _KEEPALIVE,
-        **transport_options,
-    }
-    return _InTurn(
+    options = {"socket_settings": _KEEPALIVE, **transport_options}
+    return _BrokerConnection(
         nodes_of(amqp_uri), connect_timeout=CONNECT_TIMEOUT_S, heartbeat=heartbeat_s, transport_options=options
     )
-
-
-class _InTurn(Connection):
-    """A connection to the first of its URIs that answers."""
-
-    def connect(self) -> Any:
-        # By itself kombu gives up after the second URI, however many there are.
-        self.ensure_connection(max_retries=max(len(self.alt) - 1, 1), reraise_as_library_errors=False)
-        return super().connection
-
-    @property
-    def connection(self) -> Any:
-        return super().connection if self.connected or self._closed else self.connect()
-
-    def switch(self, conn_str: str) -> None:
-        # kombu would go on with the last URI's port and virtual host where this one names none.
-        self.port, self.virtual_host = None, "/"
-        super().switch(conn_str)
 
 
 def nodes_of(amqp_uri: str) -> list[str]:
@@ -83,16 +98,6 @@ def problem_of(amqp_uri: str) -> str | None:
         if not sound:
             return "must look like amqp://user:password@host:5672/vhost, with signs such as / ; @ # written as %2F ..."
     return None
-
-
-def bound_waits(connection: Connection) -> None:
-    """Establish a connection, each read and write of which ends in time, whoever is at its other end.
-
-    The limits that py-amqp puts on a socket are the kernel's, and do nothing on one that eventlet made non-blocking.
-    """
-    sock = getattr(getattr(connection.connection, "transport", None), "sock", None)
-    if sock is not None:
-        sock.settimeout(WRITE_TIMEOUT_S)
 
 
 def place_of(uri: str) -> str:

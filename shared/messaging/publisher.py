@@ -96,7 +96,6 @@ class Publisher:
         if self._channel is not None:
             return
         self._connection = broker.connect(self.amqp_uri, on_blocked=_raise_blocked)
-        broker.bound_waits(self._connection)
         self._channel = self._connection.channel()
         self._last_tag = 0
         if self._confirms:

@@ -1,30 +1,33 @@
 """nameko's queue consumer, mended: messages arrive undecoded, and stopping waits for those in work.
 
 Differences from nameko 2.14.1 (NAMEKO.md, 5 and 19): a message that cannot be decoded is handed to its provider instead
-of being acknowledged and lost, and the connection stays open until every message in work is answered for, so that a
-stopping service does not leave its last calls to be run again by another.
+of being acknowledged and lost; the connection stays open until every message in work is answered for, so that a
+stopping service does not leave its last calls to be run again by another; and neither a lost connection nor a broker
+that is away keeps a service from stopping, or costs it more than a second once the broker is back.
 """
 
 import logging
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from eventlet.event import Event
 from eventlet.semaphore import Semaphore
 from kombu import Connection, Consumer
+from kombu.exceptions import OperationalError
 from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
+from shared import config
 from shared.messaging import broker
 from shared.waiting import wait_while
 
 _log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 30
-#: Waits between attempts to reach a broker that has gone; they grow by the first up to the second.
-RECONNECT_INTERVAL_S = 1
-MAX_RECONNECT_INTERVAL_S = 5
+RECONNECT_INTERVAL_S = 1.0
+REMIND_EVERY = 10
 
 
 class _AsItCame(Consumer):
@@ -44,15 +47,20 @@ class QueueConsumer(NamekoQueueConsumer):
     :meth:`ack_message`, :meth:`reject_message` or :meth:`requeue_message`.
     """
 
+    should_stop: bool
+    _pending_remove_providers: dict[Any, Any]
+
     def __init__(self) -> None:
         super().__init__()
         self._in_work: set[Any] = set()
         self.broker_answers = Event()
+        self._leaving: set[Any] = set()
         # Acknowledgements of many workers share the channel; a frame must not be cut in two by another.
         self._settling = Semaphore()
 
     def setup(self) -> None:
         """Wait until the broker answers."""
+        self._heartbeat_s = config.read(self.container.service_name, self.container.config).heartbeat_s
         wait_while(self.container.service_name, self._problem)
         self.broker_answers.send()
 
@@ -67,31 +75,61 @@ class QueueConsumer(NamekoQueueConsumer):
 
     @property
     def connection(self) -> Connection:
-        return broker.connect(self.amqp_uri, heartbeat_s=HEARTBEAT_S)
+        return broker.connect(self.amqp_uri, heartbeat_s=self._heartbeat_s)
+
+    def run(self) -> None:
+        """Consume until every provider has left, on one connection after the other."""
+        lost_in_a_row = 0
+        while not self.should_stop:
+            try:
+                for _ in self.consume():
+                    lost_in_a_row = 0
+            except (*self.connection_errors, *self.channel_errors, OperationalError) as error:
+                if lost_in_a_row % REMIND_EVERY == 0:
+                    place = broker.place_of(self.amqp_uri)
+                    reason = str(error) or type(error).__name__
+                    _log.warning("the connection to the broker at %s was lost, or cannot be made: %s", place, reason)
+                lost_in_a_row += 1
+                # Of a lost connection there is nothing to cancel.
+                leaving, self._pending_remove_providers = self._pending_remove_providers, {}
+                self._let_go(leaving)
+                if not self._consumers and self._consumers_ready.ready():
+                    self.should_stop = True
+                else:
+                    time.sleep(RECONNECT_INTERVAL_S)
 
     @contextmanager
     def establish_connection(self) -> Iterator[Connection]:
-        # kombu's own waits grow to half a minute, in which every call to the service would time out.
-        with self.create_connection() as connection:
-            connection.ensure_connection(
-                self.on_connection_error,
-                interval_start=RECONNECT_INTERVAL_S,
-                interval_step=RECONNECT_INTERVAL_S,
-                interval_max=MAX_RECONNECT_INTERVAL_S,
-            )
+        """Open a connection for the block; one that broke is dropped, because the broker might never say goodbye."""
+        connection = self.create_connection()
+        try:
+            connection.connect()
             yield connection
+        except BaseException:
+            connection.collect()
+            raise
+        connection.release()
 
-    def on_connection_error(self, error: Exception, interval_s: float) -> None:
-        # nameko would show the password of every URI but the first.
-        place = broker.place_of(self.amqp_uri)
-        _log.warning("no connection to the broker at %s, next attempt in %.0f s: %s", place, interval_s, error)
+    def _cancel_consumers_if_requested(self) -> None:
+        leaving, self._pending_remove_providers = self._pending_remove_providers, {}
+        try:
+            for provider in leaving:
+                self._consumers[provider].cancel()
+        finally:
+            self._let_go(leaving)
+
+    def _let_go(self, leaving: dict[Any, Any]) -> None:
+        for provider, gone in leaving.items():
+            self._leaving.add(provider)
+            self._consumers.pop(provider, None)
+            gone.send()
 
     def get_consumers(self, consumer_cls: Any, channel: Any) -> Any:
         # Every delivery of the connection before this one is the broker's again.
         self._in_work.clear()
         # A body stays the bytes it is: decoding by the sender's content_encoding can fail, and punycode takes minutes.
         channel.auto_decode = False
-        for provider in self._providers:
+        for provider in self._providers - self._leaving:
             consumer = _AsItCame(
                 channel,
                 queues=[provider.queue],
@@ -143,5 +181,8 @@ class QueueConsumer(NamekoQueueConsumer):
                     settle()
             except Exception as error:
                 _log.warning("a message could not be settled and will come again: %s", error)
+                # It may have been written in part: nothing that followed on this connection could be understood.
+                with suppress(Exception):
+                    message.channel.connection.sock.shutdown(socket.SHUT_RDWR)
             finally:
                 self._in_work.discard(message)

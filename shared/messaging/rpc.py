@@ -9,7 +9,9 @@ import functools
 import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 1_048_576
 MAX_CORRELATION_ID_LENGTH = 255
+LISTEN_INTERVAL_S = 0.5
 TOKEN_HEADER = "nameko.auth_token"
 CONTENT_TYPE = "application/json"
 
@@ -196,13 +199,22 @@ def _unexpected(method: Method, error: Exception) -> CommonwealError:
 
 
 class Replies(SharedExtension):
-    """Sends replies on one kept connection, without confirms: a caller who hears nothing asks again with its key."""
+    """Sends replies on one kept connection, without confirms: a caller who hears nothing asks again with its key.
+
+    Nothing else would tell that the broker does not hear them any more, so the connection has heartbeats.
+    """
 
     def setup(self) -> None:
-        self._amqp_uri = self.container.config["AMQP_URI"]
+        settings = config.read(self.container.service_name, self.container.config)
+        self._amqp_uri = settings.amqp_uri
+        self._heartbeat_s = 0 if settings.is_embedded else settings.heartbeat_s
         self._turn = Semaphore()
         self._connection: Connection | None = None
         self._channel: Any = None
+
+    def start(self) -> None:
+        if self._heartbeat_s:
+            self._listener = self.container.spawn_managed_thread(self._listen, identifier="replies' heartbeats")
 
     def send(self, reply_to: str, correlation_id: str | None, reply: Reply) -> None:
         """Send a reply to the caller's own routing key; a caller that has gone is no error."""
@@ -221,13 +233,28 @@ class Replies(SharedExtension):
 
     def _publish(self, body: bytes, reply_to: str, properties: dict[str, Any]) -> None:
         if self._channel is None:
-            self._connection = broker.connect(self._amqp_uri)
-            broker.bound_waits(self._connection)
+            self._connection = broker.connect(self._amqp_uri, heartbeat_s=self._heartbeat_s)
             self._channel = self._connection.channel()
         message = self._channel.prepare_message(
             body, content_type=CONTENT_TYPE, content_encoding="utf-8", headers={}, properties=dict(properties)
         )
         self._channel.basic_publish(message, exchange=RPC_EXCHANGE, routing_key=reply_to)
+
+    def _listen(self) -> None:
+        while True:
+            time.sleep(LISTEN_INTERVAL_S)
+            with self._turn:
+                connection = self._connection
+                if connection is None:
+                    continue
+                try:
+                    with suppress(TimeoutError):
+                        while True:
+                            connection.drain_events(timeout=0)
+                    connection.heartbeat_check()
+                except Exception as error:
+                    _log.warning("the connection for replies was lost: %s", error)
+                    self._drop()
 
     def _drop(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None
@@ -238,6 +265,8 @@ class Replies(SharedExtension):
                 _log.debug("dropping a broken connection: %s", error)
 
     def stop(self) -> None:
+        if self._heartbeat_s:
+            self._listener.kill()
         self._drop()
 
 

@@ -18,6 +18,7 @@ STATEMENT_TIMEOUT_MS = 15_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 CONNECT_TIMEOUT_S = 5
 TCP_USER_TIMEOUT_MS = 25_000
+KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT = 10, 5, 3
 TRANSACTION_ATTEMPTS = 3
 
 # Class 40 (serialization failure, deadlock) and lock_not_available: the same transaction may succeed if run again.
@@ -107,6 +108,9 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     options = (
         f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
+        # A client that vanished without a word must not keep its locks, such as the relay's, for two hours.
+        f" -c tcp_keepalives_idle={KEEPALIVE_IDLE_S} -c tcp_keepalives_interval={KEEPALIVE_INTERVAL_S}"
+        f" -c tcp_keepalives_count={KEEPALIVE_COUNT} -c tcp_user_timeout={TCP_USER_TIMEOUT_MS}"
     )
     engine = create_engine(
         url,
@@ -119,9 +123,9 @@ def _postgresql(url: str, pool_size: int) -> Engine:
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": "commonweal",
             # A server that vanished without a word: the bounds above are the server's own and end with it.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
+            "keepalives_idle": KEEPALIVE_IDLE_S,
+            "keepalives_interval": KEEPALIVE_INTERVAL_S,
+            "keepalives_count": KEEPALIVE_COUNT,
             "tcp_user_timeout": TCP_USER_TIMEOUT_MS,
         },
     )

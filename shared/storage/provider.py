@@ -1,9 +1,12 @@
 """Gives a nameko service its database."""
 
+import time
 from typing import Any
 
 import eventlet
 import psycopg2
+import psycopg2.extensions
+from eventlet.hubs import trampoline
 from nameko.extensions import DependencyProvider, SharedExtension
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
@@ -11,8 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from shared import config
 from shared.messaging.broker import place_of
 from shared.storage import migrate
-from shared.storage.database import CONNECT_TIMEOUT_S, Database
+from shared.storage.database import CONNECT_TIMEOUT_S, STATEMENT_TIMEOUT_MS, Database
 from shared.waiting import wait_while
+
+#: How long a statement may go unanswered. The server's own limit comes first, unless it is gone without a word.
+ANSWER_TIMEOUT_S = STATEMENT_TIMEOUT_MS / 1000 + 5
 
 
 class DatabaseConnection(SharedExtension):
@@ -26,6 +32,7 @@ class DatabaseConnection(SharedExtension):
         self.database = Database(settings.database_url, pool_size=settings.max_workers + 3)
         if self.database.is_postgresql:
             _bound_connecting(self.database.engine)
+            psycopg2.extensions.set_wait_callback(_wait_for_answer)
         wait_while(settings.service, lambda: self._problem(settings))
 
     def _problem(self, settings: config.Settings) -> str | None:
@@ -50,6 +57,19 @@ def _bound_connecting(engine: Engine) -> None:
     def _connect(dialect: Any, _: Any, arguments: Any, parameters: Any) -> Any:
         with eventlet.Timeout(CONNECT_TIMEOUT_S, psycopg2.OperationalError("the server did not answer in time")):
             return dialect.connect(*arguments, **parameters)
+
+
+def _wait_for_answer(connection: Any) -> None:
+    """Wait as eventlet's own callback does, but not for ever; psycopg2 gives a connection up on which this raises."""
+    gives_up_at = time.monotonic() + ANSWER_TIMEOUT_S
+    while (state := connection.poll()) != psycopg2.extensions.POLL_OK:
+        trampoline(
+            connection.fileno(),
+            read=state == psycopg2.extensions.POLL_READ,
+            write=state == psycopg2.extensions.POLL_WRITE,
+            timeout=max(gives_up_at - time.monotonic(), 0.001),
+            timeout_exc=psycopg2.OperationalError("the server did not answer in time"),
+        )
 
 
 class Storage(DependencyProvider):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-#: `tests/faults/test_x.py::test_y` or `::TestZ::test_y`, as pytest takes it; a file alone, or a folder, may be named too.
+#: `tests/faults/test_x.py::test_y` or `::TestZ::test_y`, as pytest takes it; a file or a folder may be named too.
 NAMED_TEST = re.compile(r"`(tests/[\w/.-]+?)((?:::\w+)+)?`")
 
 DOCS = sorted(

@@ -110,6 +110,7 @@ def test_every_mistake_in_the_configuration_is_named_at_once() -> None:
         "COMMONWEAL_TOKEN_KEYS": "/no/such/file",
         "COMMONWEAL_MAX_WORKERS": "many",
         "COMMONWEAL_RETRY_DELAYS_MS": "soon",
+        "COMMONWEAL_HEARTBEAT_S": "never",
     }
     run = subprocess.run(
         [sys.executable, "-m", "shared.ops.serve", "funding"],

@@ -18,6 +18,7 @@ RPC_EXCHANGE = "nameko-rpc"
 CONTENT_TYPE = "application/json"
 DEFAULT_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5
+FAREWELL_TIMEOUT_S = 1.0
 REPLY_QUEUE_EXPIRES_MS = 300_000
 
 #: Methods that change nothing begin with one of these; every other call carries an idempotency key.
@@ -145,6 +146,7 @@ class _Line:
         self._reply_to = ""
         self._replies: dict[str, Any] = {}
         self._unroutable = False
+        self._blocked = False
 
     @property
     def place(self) -> str:
@@ -165,7 +167,15 @@ class _Line:
                     raise
                 except TimeoutError as error:
                     # The answer may still come; a new reply queue keeps it from being taken for another call's.
+                    blocked = self._blocked
                     self._drop()
+                    if blocked:
+                        raise errors.Unavailable(
+                            "broker_blocked",
+                            "The broker takes no messages now, because it is short of memory or disk space; its "
+                            "operator must help. Try again later, a write with the idempotency_key of this error: it "
+                            "may still have its effect.",
+                        ) from error
                     raise errors.TimedOut(
                         "timed_out",
                         f"No answer came within {timeout_s:g} seconds; is the service running? A write may have had "
@@ -203,7 +213,13 @@ class _Line:
                 "expiration": str(max(int((deadline - time.monotonic()) * 1000), 1)),
             },
         )
-        taken = self._channel.basic_publish(message, exchange=RPC_EXCHANGE, routing_key=routing_key, mandatory=True)
+        taken = self._channel.basic_publish(
+            message,
+            exchange=RPC_EXCHANGE,
+            routing_key=routing_key,
+            mandatory=True,
+            timeout=max(deadline - time.monotonic(), 0.001),
+        )
         assert self._connection is not None
         while taken is not False and not self._unroutable:
             if correlation_id in self._replies:
@@ -219,26 +235,47 @@ class _Line:
     def _ensure_channel(self, deadline: float) -> None:
         if self._channel is not None:
             return
+        try:
+            self._channel = self._open_channel(deadline)
+        except TimeoutError as error:
+            # Nothing was sent yet.
+            raise ConnectionError("it does not answer") from error
+
+    def _open_channel(self, deadline: float) -> Any:
         # A node that never answers leaves time for the others.
         share_s = max((deadline - time.monotonic()) / len(self._uris), 0.001)
-        self._connection = Connection(self._uris[0], connect_timeout=min(CONNECT_TIMEOUT_S, share_s))
-        try:
-            # One attempt: the caller's time limit decides about another.
-            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=0.001)
-        except TimeoutError as error:
-            raise ConnectionError("it does not answer") from error
+        deadline = time.monotonic() + share_s
+        self._blocked = False
+        self._connection = Connection(
+            self._uris[0],
+            connect_timeout=min(CONNECT_TIMEOUT_S, share_s),
+            transport_options={"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked},
+        )
+        # One attempt: the caller's time limit decides about another.
+        self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=0.001)
+        self._bound(deadline)
         channel = self._connection.channel()
         self._reply_to = str(uuid.uuid4())
         queue = f"rpc.reply-{self._reply_to}"
         # The exchange is the services' and a council's broker user may not declare it.
+        self._bound(deadline)
         channel.queue_declare(
             queue=queue, exclusive=True, auto_delete=True, arguments={"x-expires": REPLY_QUEUE_EXPIRES_MS}
         )
+        self._bound(deadline)
         channel.queue_bind(queue=queue, exchange=RPC_EXCHANGE, routing_key=self._reply_to)
+        self._bound(deadline)
         channel.basic_consume(queue=queue, no_ack=True, callback=self._on_reply, consumer_tag=queue)
         if hasattr(channel, "confirm_select"):
             channel.events["basic_return"].add(self._on_return)
-        self._channel = channel
+        return channel
+
+    def _bound(self, deadline: float) -> None:
+        """Make the next exchange with the broker end by a time; by itself py-amqp waits for an answer for ever."""
+        connection = self._connection
+        established: Any = connection.connection if connection is not None and connection.connected else None
+        if hasattr(established, "sock"):
+            established.sock.settimeout(max(deadline - time.monotonic(), 0.001))
 
     def _on_reply(self, raw: Any) -> None:
         message = self._channel.message_to_python(raw)
@@ -248,6 +285,12 @@ class _Line:
 
     def _on_return(self, *_: Any) -> None:
         self._unroutable = True
+
+    def _on_blocked(self, _: str) -> None:
+        self._blocked = True
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
 
     def _drop(self) -> None:
         self._uris.append(self._uris.pop(0))
@@ -261,6 +304,7 @@ class _Line:
 
     def close(self) -> None:
         with self._turn:
+            self._bound(time.monotonic() + FAREWELL_TIMEOUT_S)
             connection, self._connection, self._channel = self._connection, None, None
             if connection is not None:
                 connection.release()

@@ -1,10 +1,12 @@
 """A RabbitMQ for the tests, with a fresh vhost for whoever asks."""
 
 import base64
+import contextlib
 import json
 import secrets
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -15,6 +17,12 @@ from tests.support.servers.sources import StartFailed
 from tests.support.servers.waiting import wait_until
 
 READY_DEADLINE_S = 90.0
+
+# What rabbitmqctl is told to raise an alarm, and to end it.
+_ALARMS = {
+    "memory": (("set_vm_memory_high_watermark", "absolute", "1"), ("set_vm_memory_high_watermark", "0.4")),
+    "disk": (("set_disk_free_limit", "100000GB"), ("set_disk_free_limit", "1MB")),
+}
 
 # The management API is on this machine or near it, and never behind the proxy that the environment may name.
 _http = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -122,9 +130,34 @@ class Broker:
         self._lifecycle.start()
         self.wait_until_ready()
 
+    def shut_down(self) -> None:
+        """Ends the broker in an orderly way and keeps its data; `restart` brings it back."""
+        self._lifecycle.shut_down()
+
     def kill(self) -> None:
         """Ends the broker by SIGKILL, as a crash would; `restart` brings it back."""
         self._lifecycle.kill()
+
+    @contextlib.contextmanager
+    def alarm(self, resource: str) -> Iterator[None]:
+        """Has the broker run short of something within the block: it reads from no connection that publishes.
+
+        Args:
+            resource: `memory` or `disk`.
+        """
+        raise_it, end_it = _ALARMS[resource]
+        try:
+            self._lifecycle.run("rabbitmqctl", *raise_it)
+            wait_until(lambda: self._is_short_of(resource), what=f"the alarm that {resource} is short")
+            yield
+        finally:
+            self._lifecycle.run("rabbitmqctl", *end_it)
+            wait_until(lambda: not self._is_short_of(resource), what=f"the end of the alarm that {resource} is short")
+
+    def _is_short_of(self, resource: str) -> bool:
+        return any(
+            node[f"{'mem' if resource == 'memory' else 'disk_free'}_alarm"] for node in self.manage("GET", "nodes")
+        )
 
     def stop(self) -> None:
         """Ends the broker for good and removes its data; a named one is left alone."""

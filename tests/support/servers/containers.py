@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 
 import docker  # type: ignore[import-untyped]
@@ -141,6 +142,13 @@ class _Container:
         container = self._container.get_wrapped_container()
         container.kill()
         container.wait()
+
+    def run(self, program: str, *arguments: str) -> str:
+        command = [program, *arguments]
+        status, output = self._container.get_wrapped_container().exec_run(command)
+        if status:
+            raise subprocess.CalledProcessError(status, command, output)
+        return str(output.decode(errors="replace"))
 
     def remove(self) -> None:
         self._container.stop()

@@ -26,6 +26,13 @@ class Lifecycle(Protocol):
     def kill(self) -> None:
         """Ends it by SIGKILL and keeps its data, as a crash would."""
 
+    def run(self, program: str, *arguments: str) -> str:
+        """Runs one of the server's own programs beside it, to its end; returns what it printed.
+
+        Raises:
+            CalledProcessError: it failed.
+        """
+
     def remove(self) -> None:
         """Ends it for good and removes its data; it need not run."""
 
@@ -51,6 +58,9 @@ class NotOurs:
         self._refuse()
 
     def kill(self) -> None:
+        self._refuse()
+
+    def run(self, program: str, *arguments: str) -> str:
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -6,6 +6,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 from tests.support.servers.binaries import PostgresqlBinaries, find_postgresql
@@ -111,6 +112,10 @@ class _Cluster:
         if self._process:
             self._keeper.kill(self._process)
             self._remove_shared_memory()
+
+    def run(self, program: str, *arguments: str) -> str:
+        command = [str(self._binaries.postgres.with_name(program)), *arguments]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
 
     def remove(self) -> None:
         if self._process:

@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,10 @@ class _Node:
     def kill(self) -> None:
         if self._server:
             self._keeper.kill(self._server)
+
+    def run(self, program: str, *arguments: str) -> str:
+        command = [str(self._home / "sbin" / program), *arguments]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
 
     def remove(self) -> None:
         self._keeper.end(*(process for process in (self._server, self._epmd) if process))

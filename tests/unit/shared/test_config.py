@@ -24,6 +24,7 @@ def sound(tmp_path: Path) -> dict[str, Any]:
         "TOKEN_KEYS": str(keys),
         "max_workers": "",
         "RETRY_DELAYS_MS": None,
+        "HEARTBEAT_S": "",
         "REHEARSAL_CLOCK": "",
     }
 
@@ -43,6 +44,7 @@ def test_what_is_not_set_has_its_default(sound: dict[str, Any], tmp_path: Path) 
     assert settings.token_keys == tmp_path / "keys.json"
     assert settings.max_workers == 10
     assert settings.retry_delays_ms == (1_000, 5_000, 30_000, 120_000, 600_000)
+    assert settings.heartbeat_s == 30
     assert settings.retention == Retention(outbox_days=30, inbox_days=400, idempotency_keys_days=30)
     assert settings.housekeeping_interval_s == 600
     assert settings.rehearsal_clock is None
@@ -52,12 +54,12 @@ def test_what_is_not_set_has_its_default(sound: dict[str, Any], tmp_path: Path) 
 def test_what_is_set_is_taken(sound: dict[str, Any]) -> None:
     settings = config.read(
         "funding",
-        {**sound, "max_workers": "3", "RETRY_DELAYS_MS": "50, 100", "REHEARSAL_CLOCK": "/tmp/clock",
+        {**sound, "max_workers": "3", "RETRY_DELAYS_MS": "50, 100", "HEARTBEAT_S": "2", "REHEARSAL_CLOCK": "/tmp/clock",
          "KEEP_OUTBOX_DAYS": "7", "KEEP_INBOX_DAYS": "7", "KEEP_IDEMPOTENCY_KEYS_DAYS": "1",
          "HOUSEKEEPING_INTERVAL_S": "5",
          "AMQP_URI": "embedded://", "DATABASE_URL": "sqlite:////tmp/{service}.db"},
     )  # fmt: skip
-    assert (settings.max_workers, settings.retry_delays_ms) == (3, (50, 100))
+    assert (settings.max_workers, settings.retry_delays_ms, settings.heartbeat_s) == (3, (50, 100), 2)
     assert settings.retention == Retention(outbox_days=7, inbox_days=7, idempotency_keys_days=1)
     assert settings.housekeeping_interval_s == 5
     assert settings.rehearsal_clock == Path("/tmp/clock")
@@ -88,6 +90,7 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
             "TOKEN_KEYS": "/no/such/file",
             "max_workers": "many",
             "RETRY_DELAYS_MS": "soon",
+            "HEARTBEAT_S": "never",
             "KEEP_OUTBOX_DAYS": "for ever",
             "KEEP_INBOX_DAYS": "0",
             "KEEP_IDEMPOTENCY_KEYS_DAYS": "1.5",
@@ -100,6 +103,7 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
         "COMMONWEAL_TOKEN_KEYS",
         "COMMONWEAL_MAX_WORKERS",
         "COMMONWEAL_RETRY_DELAYS_MS",
+        "COMMONWEAL_HEARTBEAT_S",
         "COMMONWEAL_KEEP_OUTBOX_DAYS",
         "COMMONWEAL_KEEP_INBOX_DAYS",
         "COMMONWEAL_KEEP_IDEMPOTENCY_KEYS_DAYS",
@@ -131,6 +135,9 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
         ("RETRY_DELAYS_MS", "0"),
         ("RETRY_DELAYS_MS", "1000;2000"),
         ("RETRY_DELAYS_MS", "²"),
+        ("HEARTBEAT_S", "0"),
+        ("HEARTBEAT_S", "0.5"),
+        ("HEARTBEAT_S", "1,2"),
         ("KEEP_OUTBOX_DAYS", "-1"),
         ("KEEP_OUTBOX_DAYS", "401"),
         ("KEEP_INBOX_DAYS", "29"),
