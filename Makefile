@@ -9,6 +9,7 @@ BENCH_ARGS ?=
 # Each worker has servers of its own; much of a test run is waiting for one process or another.
 TEST_WORKERS ?= 3
 FAULT_WORKERS ?= 2
+export SOAK_EVENTS SOAK_SEED SOAK_MINUTES
 
 .PHONY: help
 help: ## List the targets
@@ -41,6 +42,10 @@ test-faults: dev-env ## Run every fault test, those too that take minutes
 .PHONY: bench
 bench: dev-env ## Measure messaging on private servers, some ten minutes; BENCH_ARGS="--help" shows what else it can do
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+.PHONY: soak
+soak: dev-env ## Kill services, broker and database under load for a long time; SOAK_EVENTS, SOAK_SEED, SOAK_MINUTES
+	@$(BIN)/python -m tests.soak
 
 .PHONY: lint
 lint: dev-env ## Check style, types and the import rules

@@ -31,7 +31,7 @@ from tests.support.servers.broker import Broker, ManagementError
 from tests.support.servers.keeper import Keeper
 from tests.support.servers.postgresql import PostgresServer
 from tests.support.servers.private_postgresql import start_private_postgresql
-from tests.support.servers.private_rabbitmq import start_private_rabbitmq
+from tests.support.servers.private_rabbitmq import start_private_cluster, start_private_rabbitmq
 from tests.support.servers.sources import Absent, Found, NoServer, Source, StartFailed, first_available
 from tests.support.servers.waiting import wait_until
 
@@ -75,6 +75,7 @@ class Servers:
     notes: tuple[str, ...]
     _start_broker: Callable[[], Broker]
     _start_postgresql: Callable[[], PostgresServer]
+    _start_cluster: Callable[[int], list[Broker]]
 
     @contextlib.contextmanager
     def private_broker(self) -> Iterator[Broker]:
@@ -88,6 +89,20 @@ class Servers:
             yield broker
         finally:
             broker.stop()
+
+    @contextlib.contextmanager
+    def private_cluster(self, size: int = 3) -> Iterator[list[Broker]]:
+        """The nodes of a RabbitMQ cluster, for a test that kills them one at a time; always from installed binaries.
+
+        Raises:
+            NoServer: there is none to be had.
+        """
+        nodes = self._start_cluster(size)
+        try:
+            yield nodes
+        finally:
+            for node in nodes:
+                node.stop()
 
     @contextlib.contextmanager
     def private_postgresql(self) -> Iterator[PostgresServer]:
@@ -126,7 +141,24 @@ def start(*, environment: Mapping[str, str] = os.environ, report: Report = print
             broker.notes + postgresql.notes,
             _start_broker=lambda: _find_broker(_more_from(brokers, broker)).server,
             _start_postgresql=lambda: _find_postgresql(_more_from(databases, postgresql)).server,
+            _start_cluster=lambda size: _cluster(keeper, report, size),
         )
+
+
+def _cluster(keeper: Keeper, report: Report, size: int) -> list[Broker]:
+    def private() -> list[Broker]:
+        return start_private_cluster(keeper, size)
+
+    def installed() -> list[Broker]:
+        _install(_RABBITMQ_PACKAGE, find_rabbitmq, report)
+        return private()
+
+    sources = [
+        Source("private nodes from installed binaries", private),
+        Source("private nodes from a package installed for them", installed),
+    ]
+    remedy = f"Install it (Debian, Ubuntu: apt-get install {_RABBITMQ_PACKAGE})."
+    return first_available("RabbitMQ cluster", sources, remedy=remedy).server
 
 
 def _broker_sources(keeper: Keeper, environment: Mapping[str, str], report: Report) -> list[Source[Broker]]:

@@ -119,6 +119,26 @@ class Broker:
         except TimeoutError as late:
             raise StartFailed(f"{late}: {self._obstacle}\n{self._lifecycle.log_tail()}") from late
 
+    def start(self) -> None:
+        """Starts the broker, and returns when it is ready.
+
+        Raises:
+            StartFailed: it didn't get ready.
+        """
+        self._lifecycle.start()
+        self.wait_until_ready()
+
+    def wait_for_nodes(self, number: int, deadline_s: float = READY_DEADLINE_S) -> None:
+        """Returns once the broker is one of so many nodes of a cluster that see one another.
+
+        Raises:
+            StartFailed: the deadline passed.
+        """
+        try:
+            wait_until(lambda: self._nodes_seen() == number, what=f"a cluster of {number}", deadline_s=deadline_s)
+        except TimeoutError as late:
+            raise StartFailed(f"{late}:\n{self._lifecycle.log_tail()}") from late
+
     def restart(self) -> None:
         """Starts the broker again with the same ports and data, after an orderly stop (some 6 s) if it runs.
 
@@ -127,8 +147,7 @@ class Broker:
         """
         if self._lifecycle.running:
             self._lifecycle.shut_down()
-        self._lifecycle.start()
-        self.wait_until_ready()
+        self.start()
 
     def shut_down(self) -> None:
         """Ends the broker in an orderly way and keeps its data; `restart` brings it back."""
@@ -162,6 +181,12 @@ class Broker:
     def stop(self) -> None:
         """Ends the broker for good and removes its data; a named one is left alone."""
         self._lifecycle.remove()
+
+    def _nodes_seen(self) -> int:
+        try:
+            return sum(node["running"] for node in self.manage("GET", "nodes", timeout_s=5))
+        except (OSError, ManagementError):
+            return 0
 
     def _ready(self) -> bool:
         if not self._lifecycle.running:

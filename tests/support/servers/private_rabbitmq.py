@@ -1,4 +1,4 @@
-"""A private RabbitMQ node from installed binaries: own ports, own data, own Erlang port mapper."""
+"""Private RabbitMQ nodes from installed binaries: own ports, own data, own Erlang port mapper; one, or a cluster."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.support.servers.binaries import RabbitmqBinaries, find_rabbitmq
@@ -32,6 +32,14 @@ disk_free_limit.absolute = 1MB
 """
 
 
+# A node that sees less than half of the cluster stops serving, or both halves would go on apart.
+_CLUSTER = """\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.discovery_retry_limit = 3
+cluster_partition_handling = pause_minority
+"""
+
+
 def start_private_rabbitmq(keeper: Keeper) -> Broker:
     """A private node that is ready.
 
@@ -39,45 +47,108 @@ def start_private_rabbitmq(keeper: Keeper) -> Broker:
         Absent: RabbitMQ is not installed.
         StartFailed: the node did not get ready.
     """
-    password = secrets.token_urlsafe(16)
-    node = _Node(keeper, find_rabbitmq(), password)
-    broker = Broker(
-        f"amqp://{_USER}:{password}@127.0.0.1:{node.amqp_port}/%2F", f"http://127.0.0.1:{node.management_port}", node
-    )
+    binaries = find_rabbitmq()
+    broker = _broker(_Node(keeper, binaries, _Neighbourhood(keeper, binaries)))
     try:
-        node.start()
-        broker.wait_until_ready()
+        broker.start()
     except BaseException:
-        node.remove()
+        broker.stop()
         raise
     return broker
 
 
-class _Node:
-    """The lifecycle of a node and of its port mapper (epmd), which Erlang would otherwise start for all to share."""
+def start_private_cluster(keeper: Keeper, size: int) -> list[Broker]:
+    """Private nodes that form a cluster, all of them ready.
 
-    def __init__(self, keeper: Keeper, binaries: RabbitmqBinaries, password: str) -> None:
+    Raises:
+        Absent: RabbitMQ is not installed.
+        StartFailed: one of them did not get ready.
+    """
+    binaries = find_rabbitmq()
+    neighbourhood = _Neighbourhood(keeper, binaries)
+    nodes = [_Node(keeper, binaries, neighbourhood) for _ in range(size)]
+    for node in nodes:
+        node.cluster_with(nodes)
+    first, *others = brokers = [_broker(node) for node in nodes]
+    try:
+        # The first alone, so that the others find one to join; and none of them founds a cluster of its own.
+        first.start()
+        for broker in others:
+            broker.start()
+        for broker in brokers:
+            broker.wait_for_nodes(size)
+    except BaseException:
+        for broker in brokers:
+            broker.stop()
+        raise
+    return brokers
+
+
+def _broker(node: "_Node") -> Broker:
+    return Broker(
+        f"amqp://{_USER}:{node.neighbourhood.password}@127.0.0.1:{node.amqp_port}/%2F",
+        f"http://127.0.0.1:{node.management_port}",
+        node,
+    )
+
+
+class _Neighbourhood:
+    """What nodes share that may form a cluster: the secrets, and a port mapper (epmd) that serves nobody else."""
+
+    def __init__(self, keeper: Keeper, binaries: RabbitmqBinaries) -> None:
+        self.password = secrets.token_urlsafe(16)
+        self.cookie = secrets.token_hex(16)
+        self.environment = {"ERL_EPMD_PORT": str(free_port()), "ERL_EPMD_ADDRESS": "127.0.0.1"}
+        self._keeper = keeper
+        self._program = binaries.epmd
+        self._process: KeptProcess | None = None
+
+    def ensure_port_mapper(self, directory: Path, environment: dict[str, str], log: Path) -> None:
+        if not (self._process and self._process.running):
+            command = (self._program, "-port", self.environment["ERL_EPMD_PORT"], "-address", "127.0.0.1")
+            self._process = self._keeper.start(command, directory=directory, environment=environment, log=log)
+
+    def remove(self) -> None:
+        if self._process:
+            self._keeper.end(self._process)
+        self._process = None
+
+
+class _Node:
+    """The lifecycle of a node."""
+
+    def __init__(self, keeper: Keeper, binaries: RabbitmqBinaries, neighbourhood: _Neighbourhood) -> None:
         self.amqp_port = free_port()
         self.management_port = free_port()
+        self.neighbourhood = neighbourhood
         self._keeper = keeper
-        self._epmd_program = binaries.epmd
-        self._epmd_port = free_port()
-        self._epmd: KeptProcess | None = None
         self._server: KeptProcess | None = None
         self._directory = keeper.make_directory("rabbitmq")
+        # On localhost, because the machine's own name need not resolve.
+        self.name = f"{self._directory.name}@localhost"
         self._log = self._directory / "rabbitmq.log"
         self._home = _home_with_few_plugins(binaries.scripts, self._directory / "home")
-        self._environment = self._prepare(password)
+        self._environment = self._prepare()
 
     @property
     def running(self) -> bool:
         return self._server is not None and self._server.running
 
+    def cluster_with(self, nodes: Sequence["_Node"]) -> None:
+        """Has the node form a cluster with others, itself among them, when it starts for the first time."""
+        lines = [f"cluster_formation.classic_config.nodes.{number} = {each.name}" for number, each in enumerate(nodes)]
+        with self._configuration.open("a") as configuration:
+            configuration.write(_CLUSTER + "\n".join(lines) + "\n")
+
     def start(self) -> None:
         try:
-            if not (self._epmd and self._epmd.running):
-                self._epmd = self._start(self._epmd_program, "-port", str(self._epmd_port), "-address", "127.0.0.1")
-            self._server = self._start(self._home / "sbin" / "rabbitmq-server")
+            self.neighbourhood.ensure_port_mapper(self._directory, self._environment, self._log)
+            self._server = self._keeper.start(
+                [self._home / "sbin" / "rabbitmq-server"],
+                directory=self._directory,
+                environment=self._environment,
+                log=self._log,
+            )
         except OSError as error:
             raise StartFailed(f"RabbitMQ cannot be started: {error}") from error
 
@@ -99,14 +170,18 @@ class _Node:
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, check=True).stdout
 
     def remove(self) -> None:
-        self._keeper.end(*(process for process in (self._server, self._epmd) if process))
-        self._server = self._epmd = None
+        if self._server:
+            self._keeper.end(self._server)
+        self._server = None
+        # The nodes of a cluster are removed together; none of them misses it any more.
+        self.neighbourhood.remove()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _start(self, *command: str | Path) -> KeptProcess:
-        return self._keeper.start(command, directory=self._directory, environment=self._environment, log=self._log)
+    @property
+    def _configuration(self) -> Path:
+        return self._directory / "rabbitmq.conf"
 
-    def _prepare(self, password: str) -> dict[str, str]:
+    def _prepare(self) -> dict[str, str]:
         """Writes the node's files.
 
         Returns:
@@ -115,33 +190,37 @@ class _Node:
         own = self._directory
         (own / "conf.d").mkdir()
         (own / "enabled_plugins").write_text(f"[{_PLUGIN}].\n")
-        (own / "rabbitmq.conf").write_text(
+        self._configuration.write_text(
             _CONFIGURATION.format(
-                amqp_port=self.amqp_port, management_port=self.management_port, user=_USER, password=password
+                amqp_port=self.amqp_port,
+                management_port=self.management_port,
+                user=_USER,
+                password=self.neighbourhood.password,
             )
         )
         cookie = own / ".erlang.cookie"
-        cookie.write_text(secrets.token_hex(16))
+        cookie.write_text(self.neighbourhood.cookie)
         cookie.chmod(0o400)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN_VARIABLES)}
-        return inherited | {
-            "HOME": str(own),
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            # On localhost, because the machine's own name need not resolve.
-            "RABBITMQ_NODENAME": f"{own.name}@localhost",
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_SCRIPTS_DIR": str(self._home / "sbin"),
-            "RABBITMQ_MNESIA_BASE": str(own / "data"),
-            "RABBITMQ_LOG_BASE": str(own),
-            "RABBITMQ_LOGS": "-",
-            "RABBITMQ_CONFIG_FILE": str(own / "rabbitmq.conf"),
-            "RABBITMQ_CONFIG_FILES": str(own / "conf.d"),
-            "RABBITMQ_ADVANCED_CONFIG_FILE": str(own / "advanced.config"),
-            "RABBITMQ_CONF_ENV_FILE": str(own / "rabbitmq-env.conf"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(own / "enabled_plugins"),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
-        }
+        return (
+            inherited
+            | self.neighbourhood.environment
+            | {
+                "HOME": str(own),
+                "RABBITMQ_NODENAME": self.name,
+                "RABBITMQ_DIST_PORT": str(free_port()),
+                "RABBITMQ_SCRIPTS_DIR": str(self._home / "sbin"),
+                "RABBITMQ_MNESIA_BASE": str(own / "data"),
+                "RABBITMQ_LOG_BASE": str(own),
+                "RABBITMQ_LOGS": "-",
+                "RABBITMQ_CONFIG_FILE": str(self._configuration),
+                "RABBITMQ_CONFIG_FILES": str(own / "conf.d"),
+                "RABBITMQ_ADVANCED_CONFIG_FILE": str(own / "advanced.config"),
+                "RABBITMQ_CONF_ENV_FILE": str(own / "rabbitmq-env.conf"),
+                "RABBITMQ_ENABLED_PLUGINS_FILE": str(own / "enabled_plugins"),
+                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 -kernel inet_dist_use_interface {127,0,0,1}",
+            }
+        )
 
 
 def _home_with_few_plugins(scripts: Path, home: Path) -> Path:
