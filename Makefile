@@ -59,6 +59,10 @@ format: dev-env ## Put the code into its one format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: docs
+docs: dev-env ## Write docs/events.md and docs/asyncapi.yaml from the catalogue and the recorded samples
+	@$(BIN)/python -m docs.generate
+
 .PHONY: lock
 lock: ## Make the lock files anew from pyproject.toml; needs pip-tools
 	@for set in services dev; do \
@@ -71,4 +75,5 @@ lock: ## Make the lock files anew from pyproject.toml; needs pip-tools
 .PHONY: clean
 clean: ## Remove the private environment and every cache
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info client/src/*.egg-info
+	@rm -rf tests/node/node_modules tests/node/.lock
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support import node as node_support
 from tests.support import servers as support
+from tests.support.node import Node
 from tests.support.servers import Servers
 
 
@@ -34,6 +36,16 @@ def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
         for line in (started.summary, *started.notes):
             report(line)
         yield started
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Node with the packages of ``tests/node``, which the first test that asks for it waits for."""
+    try:
+        with _clock_of_the_test_stopped():
+            return node_support.install()
+    except node_support.NodeMissing as reason:
+        pytest.fail(str(reason), pytrace=False)
 
 
 @pytest.fixture

@@ -127,9 +127,17 @@ def decode(body: bytes, headers: Mapping[str, Any], content_type: str | None) ->
 def _whole(attributes: dict[str, Any], data: Any) -> CloudEvent:
     # The SDK makes up an id and a time where there are none; an event without an id of its own could not be told from
     # its repetition.
-    missing = [f"ce-{name}" for name in REQUIRED_ATTRIBUTES if not attributes.get(name)]
+    missing = [name for name in REQUIRED_ATTRIBUTES if not attributes.get(name)]
+    if len(missing) == len(REQUIRED_ATTRIBUTES):
+        raise Unreadable(
+            "undecodable",
+            "This is no CloudEvent: it has neither headers ce-id, ce-type and so on (binary mode) nor the content type"
+            " application/cloudevents+json (structured mode). Publish it again as one of the two.",
+        )
     if missing:
-        raise Unreadable("undecodable", f"These attributes are missing: {', '.join(missing)}.")
+        raise Unreadable(
+            "undecodable", f"These attributes are missing: {', '.join(missing)}. Publish it again with them."
+        )
     return CloudEvent(attributes, data)
 
 
@@ -165,4 +173,5 @@ def _data(event_type: EventType, data: Any) -> dict[str, Any]:
     try:
         return event_type.load(data)
     except ValidationError as error:
-        raise Unreadable("schema", f"{event_type.type}: {flatten(error.messages)}") from error
+        problems = "; ".join(f"{path or 'data'}: {' '.join(said)}" for path, said in flatten(error.messages).items())
+        raise Unreadable("schema", f"{event_type.type}: {problems} Publish it again, corrected.") from error

@@ -15,13 +15,8 @@ import pytest
 
 from shared import clock, ids
 from shared.events.catalogue import event_type
-from shared.messaging.consumer import (
-    ATTEMPTS_HEADER,
-    ERROR_HEADER,
-    MAX_ATTEMPTS,
-    MAX_ATTEMPTS_TRANSIENT,
-    REASON_HEADER,
-)
+from shared.messaging.attempts import MAX_ATTEMPTS, MAX_ATTEMPTS_TRANSIENT
+from shared.messaging.consumer import ATTEMPTS_HEADER, ERROR_HEADER, REASON_HEADER
 from shared.messaging.events import Event
 from shared.messaging.topology import dead_letters_of, queue_of
 from shared.ops.launch import ServiceProcess
@@ -34,7 +29,7 @@ from tests.support.stage import Stage, eventually, stage_on_servers
 
 #: Growing, and each used: the last one for every attempt from the third on.
 DELAYS_MS = (120, 250, 400)
-ATTEMPT = re.compile(r"^(\S+ \S+) WARNING +\S+ (\S+) failed, attempt (\d+) of (\d+)", re.MULTILINE)
+ATTEMPT = re.compile(r"^(\S+ \S+) WARNING +\S+ (\S+) failed, attempt (\d+)", re.MULTILINE)
 
 
 @pytest.fixture
@@ -46,18 +41,18 @@ def stage(amqp_uri: str, make_database: Callable[[], str], tmp_path: Path) -> It
         yield running
 
 
-def attempts(process: ServiceProcess, event_id: str) -> list[tuple[float, int, int]]:
-    """Return an event's failed attempts as the service logged them: the moment in ms, the number, the limit."""
+def attempts(process: ServiceProcess, event_id: str) -> list[tuple[float, int]]:
+    """Return an event's failed attempts as the service logged them: the moment in ms, and the number."""
     return [
-        (datetime.fromisoformat(at).timestamp() * 1000, int(number), int(limit))
-        for at, of, number, limit in ATTEMPT.findall(process.output())
+        (datetime.fromisoformat(at).timestamp() * 1000, int(number))
+        for at, of, number in ATTEMPT.findall(process.output())
         if of == event_id
     ]
 
 
-def assert_waited(tries: list[tuple[float, int, int]]) -> None:
+def assert_waited(tries: list[tuple[float, int]]) -> None:
     """Between one attempt and the next lies its delay; the log's moments are cut to whole milliseconds."""
-    for (earlier, number, _), (later, _, _) in pairwise(tries):
+    for (earlier, number), (later, _) in pairwise(tries):
         assert later - earlier >= DELAYS_MS[min(number, len(DELAYS_MS)) - 1] - 1, tries
 
 
@@ -76,7 +71,7 @@ def test_a_refused_event_is_tried_to_its_limit_and_a_transient_failure_for_longe
     assert letter.headers[ATTEMPTS_HEADER] == MAX_ATTEMPTS
     assert "proposal_unknown" in letter.headers[ERROR_HEADER] or "no proposal" in letter.headers[ERROR_HEADER]
     tries = attempts(process, refused.id)
-    assert [(number, limit) for _, number, limit in tries] == [(n, MAX_ATTEMPTS) for n in range(1, MAX_ATTEMPTS + 1)]
+    assert [number for _, number in tries] == list(range(1, MAX_ATTEMPTS + 1))
     assert_waited(tries)
 
     # As many attempts that the database is to blame for are no reason to give up.
@@ -87,8 +82,7 @@ def test_a_refused_event_is_tried_to_its_limit_and_a_transient_failure_for_longe
     eventually(lambda: receipts_of(stage, "proposals", event.id) == 1)
     assert stage.is_empty(dead_letters_of("proposals"))
     tries = attempts(process, event.id)
-    assert [number for _, number, _ in tries] == list(range(1, len(tries) + 1))
-    assert {limit for _, _, limit in tries} == {MAX_ATTEMPTS_TRANSIENT}
+    assert [number for _, number in tries] == list(range(1, len(tries) + 1))
     assert_waited(tries)
 
 
@@ -101,9 +95,7 @@ def test_a_database_that_stays_away_uses_up_the_longer_limit_and_the_event_is_ke
     assert letter.headers[REASON_HEADER] == "attempts_used_up"
     assert letter.headers[ATTEMPTS_HEADER] == MAX_ATTEMPTS_TRANSIENT
     tries = attempts(stage.processes["proposals"], event.id)
-    assert [(number, limit) for _, number, limit in tries] == [
-        (number, MAX_ATTEMPTS_TRANSIENT) for number in range(1, MAX_ATTEMPTS_TRANSIENT + 1)
-    ]
+    assert [number for _, number in tries] == list(range(1, MAX_ATTEMPTS_TRANSIENT + 1))
     assert_waited(tries)
     assert receipts_of(stage, "proposals", event.id) == 0
     stage.publish(message_of(event))

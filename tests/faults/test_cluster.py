@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.load import Traffic
 from tests.support.servers import Broker, NoServer, Servers
 from tests.support.stage import stage_on_servers
-from tests.support.load import Traffic
 
 NODES = 3
 RETRY_DELAYS_MS = (200, 1_000, 3_000)

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from shared.messaging.consumer import ATTEMPTS_HEADER, MAX_ATTEMPTS, REASON_HEADER
+from shared.messaging.attempts import MAX_ATTEMPTS
+from shared.messaging.consumer import ATTEMPTS_HEADER, REASON_HEADER
 from shared.messaging.publisher import Message
 from shared.messaging.topology import dead_letters_of, queue_of
 from shared.ops.launch import SERVE, ServiceProcess

@@ -27,7 +27,7 @@ from services.proposals.service import ProposalsService
 from shared import clock, ids
 from shared.events.catalogue import SUBSCRIPTIONS, event_type
 from shared.messaging import tables
-from shared.messaging.consumer import MAX_ATTEMPTS
+from shared.messaging.attempts import Delivery
 from shared.messaging.events import Event
 from shared.storage.database import Database
 from tests.support import outcomes
@@ -87,13 +87,14 @@ def disordered(number: int) -> st.SearchStrategy[list[tuple[int, str]]]:
 def deliver(service_class: type, database: Database, events: Sequence[Event]) -> None:
     """Deliver events through the service's entrypoints; one that fails comes again behind the others."""
     handlers = {member.consumes: member for member in vars(service_class).values() if getattr(member, "consumes", None)}
-    waiting = deque((event, 1) for event in events)
+    waiting = deque(Delivery(event) for event in events)
     while waiting:
-        event, attempt = waiting.popleft()
-        error = handlers[event.source, event.name](SimpleNamespace(storage=database), event)
-        if error is not None:
-            assert attempt < MAX_ATTEMPTS, f"{event.name} would have gone to the dead letters: {error}"
-            waiting.append((event, attempt + 1))
+        delivery = waiting.popleft()
+        event = delivery.event
+        failure = handlers[event.source, event.name](SimpleNamespace(storage=database), delivery)
+        if failure is not None:
+            assert not failure.is_last, f"{event.name} would have gone to the dead letters: {failure.error}"
+            waiting.append(dataclasses.replace(delivery, failed=failure.attempts))
 
 
 def arranged(events: Sequence[Event], order: list[tuple[int, str]]) -> list[Event]:

@@ -53,6 +53,7 @@ def test_a_consumers_queue_deleted_while_its_events_go_on(stage: Stage) -> None:
     assert_each_project_has_one_plan(stage, funding)
 
 
+@pytest.mark.thorough
 def test_an_exchange_deleted_while_its_events_go_on(stage: Stage) -> None:
     with funding_goes_on(stage) as funding:
         eventually(lambda: len(plans(stage)) >= 5)

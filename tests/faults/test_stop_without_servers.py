@@ -1,4 +1,4 @@
-"""Invariant: a service that is told to stop ends in order, also when its broker, or that and its database, have gone."""
+"""Invariant: a service that is told to stop ends in order, also when its broker, or its database too, have gone."""
 
 from pathlib import Path
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from tests.support.load import DUPLICATE, Traffic
 from tests.support.servers import Broker, PostgresServer
 from tests.support.stage import Stage, eventually, stage_on_servers
-from tests.support.load import DUPLICATE, Traffic
 
 KINDS = ("service", "broker", "database")
 #: A service is back soonest and a broker last, so one can be killed more often than the other.

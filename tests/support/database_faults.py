@@ -62,6 +62,18 @@ def full_server(url: str) -> Iterator[None]:
             connection.close()
 
 
+@contextmanager
+def deadlocks_noticed_late(url: str) -> Iterator[None]:
+    """Let a session wait for three seconds before it looks for a deadlock, so that a test can complete one."""
+    _administer(url, "ALTER SYSTEM SET deadlock_timeout = '3s'")
+    _administer(url, "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        _administer(url, "ALTER SYSTEM RESET deadlock_timeout")
+        _administer(url, "SELECT pg_reload_conf()")
+
+
 def end_sessions(url: str) -> None:
     """End every session of a database but the one that does it, as an operator or a fail-over does."""
     engine = create_engine(make_url(url).set(database="postgres"), poolclass=NullPool)

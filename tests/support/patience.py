@@ -53,7 +53,7 @@ class PatientStage(Stage):
 
     answered: Counter[str] = field(default_factory=Counter)
     refused: list[Exception] = field(default_factory=list)
-    _patient: list[Client] = field(default_factory=list)
+    patient: list[Client] = field(default_factory=list)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -68,10 +68,10 @@ class PatientStage(Stage):
         token = self.signing_key.issue(subject, roles, council=council)
         client = PatientClient(self.amqp_uri, token, answered=self.answered, refused=self.refused)
         with self._turn:
-            self._patient.append(client)
+            self.patient.append(client)
         return client
 
     def close(self) -> None:
-        for client in self._patient:
+        for client in self.patient:
             client.close()
         super().close()

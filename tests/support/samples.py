@@ -81,14 +81,15 @@ def read(path: Path) -> Sample:
     return Sample(type=content["headers"]["ce-type"], label=label, **content)
 
 
-def all_samples(directory: Path = DIRECTORY) -> list[Sample]:
+def all_samples() -> list[Sample]:
     """Return every sample, in the order of their files."""
-    return [read(path) for path in sorted(directory.glob("*/*.json"))]
+    return [read(path) for path in sorted(DIRECTORY.glob("*/*.json"))]
 
 
-def samples_of(type: str, directory: Path = DIRECTORY) -> list[Sample]:
+def samples_of(type: str) -> list[Sample]:
     """Return the samples of an event type and version, by its CloudEvents ``type``; the full ones first."""
-    found = (sample for sample in all_samples(directory) if sample.type == type)
+    _, source, name, version = type.split(".")
+    found = [read(path) for path in sorted(DIRECTORY.glob(f"{source}/{name}.{version}.*.json"))]
     return sorted(found, key=lambda sample: (not sample.label.startswith("full"), sample.label))
 
 

@@ -1,0 +1,1 @@
+"""Writes the documentation that is derived from the code: ``make docs``."""
