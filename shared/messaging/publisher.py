@@ -143,7 +143,8 @@ class Publisher:
         The broker takes a channel's frames in their order: where a queue or an exchange is missing it closes the
         channel at this, and takes none of the messages behind it.
         """
-        bindings = ((queue, each.exchange, each.routing_key) for each in messages for queue in each.queues)
+        addressed = [each for each in messages if each.exchange]  # The default exchange has every queue already.
+        bindings = ((queue, each.exchange, each.routing_key) for each in addressed for queue in each.queues)
         for queue, exchange, routing_key in dict.fromkeys(bindings):
             self._channel.queue_bind(queue=queue, exchange=exchange, routing_key=routing_key, nowait=True)
 

@@ -15,6 +15,7 @@ from services.proposals.models import Award, Member
 from services.proposals.service import ProposalsService
 from shared.events.catalogue import SUBSCRIPTIONS
 from shared.messaging import events
+from shared.messaging.attempts import Delivery
 from shared.messaging.events import Event
 from tests.integration.conftest import OpenDatabase
 from tests.support.funding import TREASURER_ANN, Funding
@@ -88,8 +89,8 @@ def is_mirrored_as(state: str, award_state: str) -> "Effect":
 
 
 def deliver(programme: Programme, event: Event) -> None:
-    error = getattr(ProposalsService, f"mirror_{event.name}")(programme.service, event)
-    assert error is None, error
+    failure = getattr(ProposalsService, f"mirror_{event.name}")(programme.service, Delivery(event))
+    assert failure is None, failure.error
 
 
 def with_data(event: Event, **changes: UUID) -> Event:

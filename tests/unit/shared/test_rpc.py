@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -193,14 +194,17 @@ class TestReplies:
     ADDRESS = "01890000-0000-4000-8000-000000000000"
 
     @pytest.fixture
-    def replies(self) -> Iterator[Replies]:
+    def replies(self, tmp_path: Path) -> Iterator[Replies]:
+        keys = tmp_path / "keys.json"
+        keys.write_text(json.dumps({"keys": [SigningKey.new().public_jwk()]}))
+        settings = {"AMQP_URI": embedded.URI, "DATABASE_URL": f"sqlite:///{tmp_path}/x.db", "TOKEN_KEYS": str(keys)}
         embedded.reset()
         with broker.connect(embedded.URI) as connection, connection.channel() as channel:
             channel.exchange_declare(exchange="nameko-rpc", type="topic", durable=True)
             channel.queue_declare(queue="answers", durable=True)
             channel.queue_bind(queue="answers", exchange="nameko-rpc", routing_key=self.ADDRESS)
         sender = Replies()
-        sender.container = SimpleNamespace(config={"AMQP_URI": embedded.URI})
+        sender.container = SimpleNamespace(service_name="funding", config=settings)
         sender.setup()
         yield sender
         sender.stop()
