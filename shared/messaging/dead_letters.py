@@ -1,7 +1,7 @@
 """Dead letters: what a service could not process, told apart, sent again or taken away.
 
 A letter is a message in the queue that :func:`topology.dead_letters_of` names: the original, and in its headers why it
-is there. Plain Python on kombu and py-amqp. :mod:`shared.messaging.looking` reads the queue.
+is there. Plain Python on kombu and py-amqp. :mod:`shared.messaging.dead_letter_queue` reads the queue.
 """
 
 import hashlib

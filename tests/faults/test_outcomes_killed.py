@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from services.outcomes.models import Plan
@@ -41,6 +42,7 @@ def test_outcomes_killed_before_the_acceptance_and_started_again_makes_the_plan_
         assert count_plans(stage) == 1
 
 
+@pytest.mark.thorough
 def test_outcomes_killed_in_the_middle_of_its_work_makes_every_plan_once(
     amqp_uri: str, make_database: Callable[[], str], tmp_path: Path
 ) -> None:

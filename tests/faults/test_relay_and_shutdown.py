@@ -56,6 +56,7 @@ def test_one_relay_is_active_and_another_takes_over_when_its_process_dies(
     eventually(lambda: count(stage, "proposals", select(func.count()).select_from(inbox)) == 15)
 
 
+@pytest.mark.thorough
 def test_a_service_that_is_told_to_stop_answers_every_call_that_it_took(
     amqp_uri: str, make_database: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_call_in_work_keeps_a_stopping_service_until_it_is_answered_and_done_w
         assert stage.is_empty("rpc-funding")
 
 
+@pytest.mark.thorough
 def test_a_call_whose_service_is_killed_has_its_effect_once(
     amqp_uri: str, make_database: Callable[[], str], tmp_path: Path
 ) -> None:

@@ -28,10 +28,10 @@ NUMBER = 60
 
 #: Where a command ends its own process by SIGKILL: a method, and whether before or after one of its calls.
 BEFORE_PUBLISHING = ("shared.messaging.dead_letters", "Publisher", "publish", "before")
-BETWEEN_PUBLISHING_AND_ACKNOWLEDGING = ("shared.messaging.looking", "Look", "remove", "before")
-AFTER_ACKNOWLEDGING = ("shared.messaging.looking", "Look", "remove", "after")
+BETWEEN_PUBLISHING_AND_ACKNOWLEDGING = ("shared.messaging.dead_letter_queue", "Look", "remove", "before")
+AFTER_ACKNOWLEDGING = ("shared.messaging.dead_letter_queue", "Look", "remove", "after")
 WHILE_LOOKING = ("shared.messaging.dead_letters", "Filter", "matches", "before")
-WHILE_GIVING_BACK = ("shared.messaging.looking", "Look", "give_back", "after")
+WHILE_GIVING_BACK = ("shared.messaging.dead_letter_queue", "Look", "give_back", "after")
 
 _KILLED_AT = """
 import importlib, os, signal, sys

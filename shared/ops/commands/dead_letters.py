@@ -17,8 +17,8 @@ from rich.console import Console
 
 from shared import clock
 from shared.messaging import topology
+from shared.messaging.dead_letter_queue import Look, LookFailed, looking
 from shared.messaging.dead_letters import Filter, Letter, Replay, Tally, work_through
-from shared.messaging.looking import Look, LookFailed, looking
 from shared.messaging.publisher import Publisher, PublishFailed
 from shared.ops import letter_text
 from shared.ops.names import SERVICES

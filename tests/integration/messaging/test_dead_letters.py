@@ -16,7 +16,7 @@ from kombu import Connection
 from sqlalchemy import text
 
 from shared.messaging import broker
-from shared.messaging.looking import PREFETCH, LookFailed, looking
+from shared.messaging.dead_letter_queue import PREFETCH, LookFailed, looking
 from shared.messaging.publisher import Message
 from shared.messaging.topology import DELIVERY_LIMIT, dead_letters_of, exchange_of, queue_of, topology
 from shared.ops.commands import dead_letters as command
