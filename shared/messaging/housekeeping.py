@@ -10,18 +10,18 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from nameko.extensions import DependencyProvider
-from sqlalchemy import Column, ColumnElement, Connection, Select, any_, delete, func, literal_column, select
+from sqlalchemy import Column, ColumnElement, Select, any_, delete, func, literal_column, select
 
 from shared import clock, config
 from shared.config import Retention
 from shared.messaging.tables import idempotency_keys, inbox, inbox_attempts, outbox
 from shared.storage.database import Database
+from shared.storage.own_connection import OwnConnection, own_connection
 from shared.storage.provider import DatabaseConnection
 
 _log = logging.getLogger(__name__)
@@ -88,8 +88,8 @@ class Housekeeper:
         :returns: what was deleted, or None when another process is pruning this database.
         :raises sqlalchemy.exc.DBAPIError: when the database fails; what earlier batches deleted stays deleted.
         """
-        with self._alone() as turn:
-            if turn is None:
+        with own_connection(self.database) as turn:
+            if not turn.try_lock(PRUNING_LOCK):
                 return None
             pruned = Pruned()
             now = clock.now()
@@ -119,7 +119,7 @@ class Housekeeper:
                 idempotency_keys=older(idempotency_keys.c.recorded_at, self.retention.idempotency_keys_days),
             )
 
-    def _batches(self, turn: "_Turn", now: datetime) -> Iterator[Pruned]:
+    def _batches(self, turn: OwnConnection, now: datetime) -> Iterator[Pruned]:
         kept = self.retention
         for number in self._published_events(turn, now - timedelta(days=kept.outbox_days)):
             yield Pruned(events=number)
@@ -132,7 +132,7 @@ class Housekeeper:
         for number in self._aged(turn, recorded_at, now - timedelta(days=kept.idempotency_keys_days)):
             yield Pruned(idempotency_keys=number)
 
-    def _published_events(self, turn: "_Turn", cutoff: datetime) -> Iterator[int]:
+    def _published_events(self, turn: OwnConnection, cutoff: datetime) -> Iterator[int]:
         """Walk from the low end, as far as any row is old; no index finds the published ones, and none is needed."""
         after = 0
         while True:
@@ -155,7 +155,7 @@ class Housekeeper:
             after = upto
             yield deleted
 
-    def _aged(self, turn: "_Turn", moment: Column[datetime], cutoff: datetime) -> Iterator[int]:
+    def _aged(self, turn: OwnConnection, moment: Column[datetime], cutoff: datetime) -> Iterator[int]:
         """Delete by age, oldest first."""
         since: datetime | None = None
         while True:
@@ -172,45 +172,6 @@ class Housekeeper:
             if len(deleted) < BATCH_SIZE:
                 return
             since = max(deleted)
-
-    @contextmanager
-    def _alone(self) -> Iterator["_Turn | None"]:
-        """Be the one that prunes this database within the block, or get None when another process is."""
-        if not self.database.is_postgresql:
-            yield _Turn(self.database, None)
-            return
-        with self.database.engine.connect() as connection:
-            with connection.begin():
-                won = connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({PRUNING_LOCK})").scalar()
-            if not won:
-                yield None
-                return
-            try:
-                yield _Turn(self.database, connection)
-                with connection.begin():
-                    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({PRUNING_LOCK})")
-            except BaseException:
-                # The lock belongs to the database's session: a pooled connection would keep it after the block.
-                connection.invalidate()
-                raise
-
-
-class _Turn:
-    """The right to prune a database, and the connection that it hangs on."""
-
-    def __init__(self, database: Database, connection: Connection | None) -> None:
-        self._database = database
-        self._connection = connection
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """Open a transaction on the connection that holds the lock: once that is lost, nothing more is deleted."""
-        if self._connection is None:
-            with self._database.transaction() as session:
-                yield session.connection()
-        else:
-            with self._connection.begin():
-                yield self._connection
 
 
 def _address(database: Database) -> ColumnElement[Any]:

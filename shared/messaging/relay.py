@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from shared.messaging import events, wakeup
 from shared.messaging.publisher import Message, Publisher
 from shared.messaging.tables import outbox
 from shared.storage.database import Database
+from shared.storage.own_connection import OwnConnection, own_connection
 from shared.storage.provider import DatabaseConnection
 
 _log = logging.getLogger(__name__)
@@ -51,15 +52,8 @@ class Relay:
     @contextmanager
     def seat(self) -> Iterator["Seat"]:
         """Take a place at the database within the block; the place of the one active relay is to be won there."""
-        if not self.database.is_postgresql:
-            yield Seat(self.database, None)
-            return
-        with self.database.engine.connect() as connection:
-            try:
-                yield Seat(self.database, connection)
-            finally:
-                # The lock belongs to the database's session: a pooled connection would keep it after the block.
-                connection.invalidate()
+        with own_connection(self.database) as connection:
+            yield Seat(connection)
 
     def publish_batch(self, seat: "Seat") -> int:
         """Publish up to :data:`BATCH_SIZE` rows and mark them; returns how many rows were read.
@@ -154,19 +148,16 @@ class Seat:
     The lock hangs on that connection, so once it is lost nothing can be marked.
     """
 
-    def __init__(self, database: Database, connection: Connection | None) -> None:
-        self._database = database
+    def __init__(self, connection: OwnConnection) -> None:
         self._connection = connection
-        self.leads = connection is None
+        self.leads = False
 
     def lead(self) -> bool:
         """Become the database's one active relay, which hears of the commits of all; False when another one is."""
-        if self._connection is not None and not self.leads:
-            with self._connection.begin():
-                query = f"SELECT pg_try_advisory_lock({LEADER_LOCK})"
-                self.leads = bool(self._connection.exec_driver_sql(query).scalar())
-            if self.leads:
-                wakeup.listen(self._connection)
+        if not self.leads:
+            self.leads = self._connection.try_lock(LEADER_LOCK)
+            if self.leads and self._connection.postgresql is not None:
+                wakeup.listen(self._connection.postgresql)
         return self.leads
 
     def tell_leader(self) -> None:
@@ -174,22 +165,16 @@ class Seat:
 
         After the commit, never within it: PostgreSQL lets transactions that notify commit only one after the other.
         """
-        if self._connection is not None:
-            wakeup.tell(self._connection)
+        if self._connection.postgresql is not None:
+            wakeup.tell(self._connection.postgresql)
 
     def wait(self, wake: wakeup.Wakeup, timeout_s: float) -> bool:
         """Wait for a commit here or elsewhere; tells whether there was one."""
-        return wake.wait(timeout_s, self._connection)
+        return wake.wait(timeout_s, self._connection.postgresql)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """Open a transaction."""
-        if self._connection is None:
-            with self._database.transaction() as session:
-                yield session.connection()
-        else:
-            with self._connection.begin():
-                yield self._connection
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open a transaction on the connection that holds the lock."""
+        return self._connection.transaction()
 
 
 def _waves(rows: Sequence[Row[Any]]) -> list[list[Row[Any]]]:
