@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 RECONNECT_INTERVAL_S = 1.0
 REMIND_EVERY = 10
+#: How long a quiet connection is listened to, at most, before it is looked after: heartbeats, consumers that leave.
+LOOK_AFTER_INTERVAL_S = 1.0
 
 
 class _AsItCame(Consumer):
@@ -55,6 +57,7 @@ class QueueConsumer(NamekoQueueConsumer):
         self._in_work: set[Any] = set()
         self.broker_answers = Event()
         self._leaving: set[Any] = set()
+        self._lost_in_a_row = 0
         # Acknowledgements of many workers share the channel; a frame must not be cut in two by another.
         self._settling = Semaphore()
 
@@ -79,17 +82,19 @@ class QueueConsumer(NamekoQueueConsumer):
 
     def run(self) -> None:
         """Consume until every provider has left, on one connection after the other."""
-        lost_in_a_row = 0
+        # The broker sends a heartbeat twice in the interval, after each of which py-amqp listens anew: a longer limit
+        # would never be reached, and ours would never be sent.
+        look_after_interval_s = min(LOOK_AFTER_INTERVAL_S, self._heartbeat_s / 4)
         while not self.should_stop:
             try:
-                for _ in self.consume():
-                    lost_in_a_row = 0
+                for _ in self.consume(safety_interval=look_after_interval_s):
+                    pass
             except (*self.connection_errors, *self.channel_errors, OperationalError) as error:
-                if lost_in_a_row % REMIND_EVERY == 0:
+                if self._lost_in_a_row % REMIND_EVERY == 0:
                     place = broker.place_of(self.amqp_uri)
                     reason = str(error) or type(error).__name__
                     _log.warning("the connection to the broker at %s was lost, or cannot be made: %s", place, reason)
-                lost_in_a_row += 1
+                self._lost_in_a_row += 1
                 # Of a lost connection there is nothing to cancel.
                 leaving, self._pending_remove_providers = self._pending_remove_providers, {}
                 self._let_go(leaving)
@@ -153,6 +158,11 @@ class QueueConsumer(NamekoQueueConsumer):
         except Exception as error:
             _log.error("a message could not be handled and was rejected", exc_info=error)
             self.reject_message(message)
+
+    def on_consume_ready(self, *arguments: Any, **named: Any) -> None:
+        # A quiet service, too, is to say it when this connection is lost.
+        self._lost_in_a_row = 0
+        super().on_consume_ready(*arguments, **named)
 
     def on_iteration(self) -> None:
         self._cancel_consumers_if_requested()
