@@ -21,7 +21,7 @@ def test_a_service_stops_without_its_servers(servers: Servers, tmp_path: Path, a
     ):
         broker.kill()
         for process in stage.processes.values():
-            process.wait_for_line("no connection to the broker")
+            process.wait_for_line("was lost, or cannot be made")
         if "database" in away:
             postgresql.kill()
         for process in stage.processes.values():
