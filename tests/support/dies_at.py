@@ -1,7 +1,8 @@
 """Serves like ``shared.ops.serve`` and ends itself by SIGKILL at a step of the messaging.
 
 ``python -m tests.support.dies_at STEP PASSING SERVICE`` dies at the given passing of the step, counted from 1; see
-:data:`STEPS`. The code that serves knows nothing of it: the functions concerned are wrapped before it starts.
+:data:`STEPS`. ``python -m tests.support.dies_at handling EVENT_ID SERVICE`` dies whenever it handles that event. The
+code that serves knows nothing of it: the functions concerned are wrapped before it starts.
 """
 
 # First, because it patches the standard library before anything else is imported.
@@ -19,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from shared.messaging import inbox
+from shared.messaging.events import Event
 from shared.messaging.idempotency import Slot
 from shared.messaging.publisher import Publisher
 from shared.messaging.queue_consumer import QueueConsumer
@@ -140,6 +142,14 @@ def _after_marking(step: Passing) -> None:
     _wrap(Relay, "publish_batch", after=lambda rows, *_: step() if rows else None)
 
 
+def _die_handling(event_id: str) -> None:
+    def check(_: Session, received: Event) -> None:
+        if received.id == event_id:
+            Step(1)()
+
+    _wrap(inbox, "receive", before=check)
+
+
 #: Where a process can be made to die, and how the step is laid into the code.
 STEPS: dict[str, Callable[[Passing], None]] = {
     "call-before-handler": lambda step: _wrap(Slot, "claim", before=lambda *_: step()),
@@ -161,5 +171,9 @@ STEPS: dict[str, Callable[[Passing], None]] = {
 
 
 if __name__ == "__main__":
-    STEPS[sys.argv[1]](Step(int(sys.argv[2])))
-    serve.main(sys.argv[3])
+    where, which, service = sys.argv[1:]
+    if where == "handling":
+        _die_handling(which)
+    else:
+        STEPS[where](Step(int(which)))
+    serve.main(service)
