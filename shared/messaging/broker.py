@@ -32,8 +32,8 @@ class _BrokerConnection(Connection):
     """
 
     def connect(self) -> Any:
-        # By itself kombu gives up after the second URI, however many there are.
-        self.ensure_connection(max_retries=max(len(self.alt) - 1, 1), reraise_as_library_errors=False)
+        # Each once: by itself kombu tries two, however many there are, and a single one again after two seconds.
+        self.ensure_connection(max_retries=len(self.alt) - 1, reraise_as_library_errors=False)
         return super().connection
 
     @property
