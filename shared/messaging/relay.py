@@ -32,6 +32,11 @@ MIN_BACKOFF_S = 0.1
 MAX_BACKOFF_S = 10.0
 MAX_ROW_BACKOFF_S = 60
 
+#: After so long without a word PostgreSQL ends the relay's session, and with it the lock: no wave takes longer.
+SILENCE_TIMEOUT_S = 40
+#: How long the relay is silent on purpose, at most, between two waves.
+MAX_SILENCE_S = 5
+
 #: The PostgreSQL advisory lock that the one active relay of a database holds.
 LEADER_LOCK = 0x6F7574626F78
 
@@ -52,7 +57,7 @@ class Relay:
     @contextmanager
     def seat(self) -> Iterator["Seat"]:
         """Take a place at the database within the block; the place of the one active relay is to be won there."""
-        with own_connection(self.database) as connection:
+        with own_connection(self.database, silence_timeout_s=SILENCE_TIMEOUT_S) as connection:
             yield Seat(connection)
 
     def publish_batch(self, seat: "Seat") -> int:
@@ -69,6 +74,7 @@ class Relay:
         refused: dict[int, str] = {}
         held_back: set[str] = set()
         for wave in _waves(rows):
+            seat.hold()
             messages: list[Message] = []
             reasons: dict[str, str] = {}
             sendable = [row for row in wave if row.subject not in held_back]
@@ -159,6 +165,12 @@ class Seat:
             if self.leads and self._connection.postgresql is not None:
                 wakeup.listen(self._connection.postgresql)
         return self.leads
+
+    def hold(self) -> None:
+        """Keep the place while its holder works elsewhere. :raises sqlalchemy.exc.DBAPIError: when it is lost."""
+        if self._connection.silent_s > MAX_SILENCE_S:
+            with self.transaction() as connection:
+                connection.exec_driver_sql("SELECT 1")
 
     def tell_leader(self) -> None:
         """Tell the relay that leads, in another process, that there is something to publish.
