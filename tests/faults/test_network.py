@@ -21,8 +21,9 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(240)]
 HEARTBEAT_S = 2
 #: Twice the heartbeat and a second for another connection, or what a statement may go unanswered; and some more.
 RECOVERY_S = {"broker": 30, "database": 50}
+#: Without a word; the second of them never heals, the third is known to the kernel.
 SILENT = [Fault.STALL, Fault.SWALLOW, Fault.LOSE]
-#: Those without a word in both ways at once, and for new connections too, are a test of their own.
+#: Silence in both ways at once, for new connections too, is a test of its own.
 CASES = [(fault, way) for fault in Fault for way in WAYS if fault not in SILENT or way != "both-ways"]
 
 
@@ -54,7 +55,7 @@ def test_a_service_recovers_while_its_old_connections_stay_broken(
     assert network.funding.is_running
 
 
-@pytest.mark.parametrize("fault", SILENT, ids=name_of)
+@pytest.mark.parametrize("fault", [Fault.STALL, Fault.LOSE], ids=name_of)
 @pytest.mark.parametrize("server", ["broker", "database"])
 def test_a_service_recovers_when_the_network_is_back(network: Network, server: str, fault: Fault) -> None:
     proxy = network.proxy_before(server)
@@ -93,7 +94,7 @@ def test_a_service_that_is_told_to_stop_ends_in_time_although_nothing_answers(
         traffic.stop_and_check()
 
 
-@pytest.mark.parametrize("fault", SILENT, ids=name_of)
+@pytest.mark.parametrize("fault", [Fault.SWALLOW, Fault.LOSE], ids=name_of)
 def test_another_relay_takes_over_from_one_that_its_database_does_not_hear_any_more(
     network: Network, fault: Fault
 ) -> None:
