@@ -40,6 +40,7 @@ def stage(amqp_uri: str, make_database: Callable[[], str], tmp_path: Path) -> It
         yield running
 
 
+@pytest.mark.thorough
 def test_no_heartbeat_is_lost_and_other_calls_are_answered_meanwhile(stage: Stage) -> None:
     token = stage.signing_key.issue("treasurer@test.example", [TREASURER])
     with (
