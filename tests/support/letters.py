@@ -39,7 +39,7 @@ def letter_of(message: Message, *, service: str = "outcomes", reason: str = "att
         ATTEMPTS_HEADER: more.get("attempts", 6),
     }
     return dataclasses.replace(
-        message, exchange="", routing_key=dead_letters_of(service), headers={**message.headers, **why}
+        message, exchange="", routing_key=dead_letters_of(service), headers={**message.headers, **why}, queues=()
     )
 
 
