@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 from marshmallow import RAISE, Schema, fields, validate
@@ -23,6 +22,7 @@ from shared.messaging import events
 from shared.messaging.publisher import Message
 from shared.proposal_content import Baseline, Benefit, ProposalContent
 from tests.support import samples
+from tests.support.messages import message_of
 from tests.support.samples import Sample, all_samples, fields_of, paths_in, samples_of
 
 TYPES = [pytest.param(kind, id=kind.type) for kind in EVENT_TYPES.values()]
@@ -100,14 +100,7 @@ def test_a_sample_is_read_in_structured_mode_as_well(sample: Sample) -> None:
 def test_a_sample_is_still_what_would_be_published(sample: Sample) -> None:
     """Foreign consumers read what the samples show: exchange, routing key, headers, content type, data."""
     event = decoded(sample.message())
-    message = events.encode(
-        event.type,
-        id=UUID(event.id),
-        subject=event.subject,
-        sequence=event.sequence,
-        time=event.time,
-        data=event.type.dump(event.data),
-    )
+    message = message_of(event)
     assert (message.exchange, message.routing_key) == (sample.exchange, sample.routing_key)
     assert (message.content_type, message.headers) == (sample.content_type, sample.headers)
     assert is_the_same(sample.data, json.loads(message.body))

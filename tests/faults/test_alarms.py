@@ -12,10 +12,11 @@ from shared.messaging import outbox
 from shared.messaging.tables import inbox
 from shared.messaging.tables import outbox as outbox_table
 from tests.support.funding import proposal_approved
+from tests.support.messages import message_of
 from tests.support.outcomes import EDINBURGH
 from tests.support.servers.broker import Broker
 from tests.support.stage import Stage, eventually, stays
-from tests.support.traffic import Traffic, message_of
+from tests.support.traffic import Traffic
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(300)]
 

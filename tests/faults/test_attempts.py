@@ -21,8 +21,9 @@ from shared.messaging.events import Event
 from shared.messaging.topology import dead_letters_of, queue_of
 from shared.ops.launch import ServiceProcess
 from tests.faults.test_out_of_order import award_story
-from tests.integration.messaging.test_delivery import message_of, receipts_of
+from tests.integration.messaging.test_delivery import receipts_of
 from tests.support.database_faults import away
+from tests.support.messages import message_of
 from tests.support.outcomes import EDINBURGH, FUNDED_AT
 from tests.support.proposals import Programme, chair
 from tests.support.stage import Stage, eventually, stage_on_servers

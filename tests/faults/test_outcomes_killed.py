@@ -16,8 +16,8 @@ from shared.messaging.tables import inbox, outbox
 from shared.messaging.topology import queue_of
 from shared.ops.launch import ServiceProcess
 from shared.security.principal import CDO
-from tests.integration.messaging.test_delivery import message_of
 from tests.support import outcomes
+from tests.support.messages import message_of
 from tests.support.programme import offered_award, s95_officer
 from tests.support.stage import Stage, eventually, stage_on_servers
 

@@ -19,7 +19,7 @@ from shared.messaging.tables import inbox, inbox_attempts
 from shared.messaging.topology import dead_letters_of, queue_of
 from shared.ops.launch import ServiceProcess
 from tests.faults.test_attempts import joined
-from tests.support.letters import message_of
+from tests.support.messages import message_of
 from tests.support.stage import Stage, eventually, stage_on_servers
 
 LETTERS = dead_letters_of("proposals")

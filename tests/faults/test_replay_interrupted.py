@@ -18,7 +18,8 @@ from shared.messaging import broker
 from shared.messaging.tables import inbox
 from shared.messaging.topology import dead_letters_of, queue_of, topology
 from tests.support import outcomes
-from tests.support.letters import Operator, letter_of, message_of, publish
+from tests.support.letters import Operator, letter_of, publish
+from tests.support.messages import message_of
 from tests.support.servers import Servers
 from tests.support.stage import Stage, eventually, stage_on_servers
 

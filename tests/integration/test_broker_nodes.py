@@ -9,8 +9,8 @@ from shared.messaging import broker
 from shared.messaging.publisher import Publisher
 from shared.messaging.topology import dead_letters_of, is_applied
 from shared.ops.cli import main
-from tests.integration.messaging.test_delivery import message_of
 from tests.support import outcomes
+from tests.support.messages import message_of
 
 NOBODY = "amqp://user:hunter2@127.0.0.1:1/vhost"
 

@@ -3,28 +3,14 @@
 import dataclasses
 import json
 from typing import Any
-from uuid import UUID
 
 from click.testing import CliRunner, Result
 
 from shared import clock
-from shared.messaging import events
 from shared.messaging.dead_letters import ATTEMPTS_HEADER, ERROR_HEADER, FAILED_AT_HEADER, REASON_HEADER
 from shared.messaging.publisher import Message, Publisher
 from shared.messaging.topology import dead_letters_of
 from shared.ops.cli import main
-
-
-def message_of(event: events.Event) -> Message:
-    """Return an event as its publisher sends it."""
-    return events.encode(
-        event.type,
-        id=UUID(event.id),
-        subject=event.subject,
-        sequence=event.sequence,
-        time=event.time,
-        data=event.type.dump(event.data),
-    )
 
 
 def letter_of(message: Message, *, service: str = "outcomes", reason: str = "attempts_used_up", **more: Any) -> Message:

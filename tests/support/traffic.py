@@ -5,19 +5,18 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Select, func, select
 
 from commonweal import Client, TimedOut, Unavailable
 from services.funding.models import Candidate, Pool
 from shared import ids
-from shared.messaging import events
-from shared.messaging.publisher import Message, PublishFailed
+from shared.messaging.publisher import PublishFailed
 from shared.messaging.tables import inbox, outbox
 from shared.messaging.topology import dead_letters_of
 from shared.security.principal import TREASURER
 from tests.support.funding import proposal_approved
+from tests.support.messages import message_of
 from tests.support.outcomes import EDINBURGH
 from tests.support.stage import Stage, eventually
 
@@ -128,18 +127,6 @@ class Traffic:
     def _count(self, service: str, statement: Select[Any]) -> int:
         with self._stage.database(service).transaction() as session:
             return session.scalar(statement) or 0
-
-
-def message_of(event: events.Event) -> Message:
-    """Return an event as its source's relay publishes it."""
-    return events.encode(
-        event.type,
-        id=UUID(event.id),
-        subject=event.subject,
-        sequence=event.sequence,
-        time=event.time,
-        data=event.type.dump(event.data),
-    )
 
 
 def _answer_of(call: Callable[..., Any], **arguments: Any) -> Any:

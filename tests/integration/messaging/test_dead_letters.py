@@ -22,7 +22,8 @@ from shared.messaging.topology import DELIVERY_LIMIT, dead_letters_of, exchange_
 from shared.ops.commands import dead_letters as command
 from tests.integration.messaging.test_delivery import plans_of, receipts_of
 from tests.support import outcomes
-from tests.support.letters import Operator, letter_of, message_of, publish
+from tests.support.letters import Operator, letter_of, publish
+from tests.support.messages import message_of
 from tests.support.servers import Servers
 from tests.support.stage import Stage, eventually
 

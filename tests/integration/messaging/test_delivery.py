@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from typing import Any
-from uuid import UUID
 
 from cloudevents.core.bindings import rabbitmq
 from cloudevents.core.v1.event import CloudEvent
@@ -14,23 +13,12 @@ from shared.events.catalogue import event_type
 from shared.messaging import events
 from shared.messaging.attempts import MAX_ATTEMPTS
 from shared.messaging.consumer import ATTEMPTS_HEADER, ERROR_HEADER, REASON_HEADER
-from shared.messaging.publisher import Message
 from shared.messaging.tables import inbox, outbox
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
 from shared.security.principal import CDO, TREASURER
 from tests.support import outcomes
+from tests.support.messages import message_of
 from tests.support.stage import Stage, eventually
-
-
-def message_of(event: events.Event) -> Message:
-    return events.encode(
-        event.type,
-        id=UUID(event.id),
-        subject=event.subject,
-        sequence=event.sequence,
-        time=event.time,
-        data=event.type.dump(event.data),
-    )
 
 
 def plans_of(stage: Stage, event: events.Event) -> list[dict[str, Any]]:

@@ -21,8 +21,8 @@ from shared.messaging.housekeeping import Housekeeper, Pruned
 from shared.messaging.tables import idempotency_keys, inbox, inbox_attempts, outbox
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.integration.messaging.test_delivery import message_of
 from tests.support import outcomes
+from tests.support.messages import message_of
 from tests.support.stage import Stage, eventually, stage_on_servers
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
