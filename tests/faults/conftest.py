@@ -8,6 +8,8 @@ from tests.support.servers import Servers
 from tests.support.servers.broker import Broker
 from tests.support.stage import Stage, stage_on_servers
 
+NODE_THAT_IS_DOWN = "amqp://nobody:none@127.0.0.1:1/none"
+
 
 @pytest.fixture(scope="module")
 def own_broker(servers: Servers) -> Iterator[Broker]:
@@ -20,9 +22,9 @@ def own_broker(servers: Servers) -> Iterator[Broker]:
 def stage_on_own_broker(
     own_broker: Broker, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    """Funding and proposals on that broker."""
+    """Funding and proposals on that broker, which everybody knows as the second of two nodes."""
     with stage_on_servers(
-        own_broker.create_vhost(),
+        f"{NODE_THAT_IS_DOWN};{own_broker.create_vhost()}",
         servers.postgresql.create_database,
         tmp_path_factory.mktemp("stage"),
         services=("proposals", "funding"),
