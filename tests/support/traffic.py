@@ -39,6 +39,7 @@ class Traffic:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._stopping = threading.Event()
+        self._is_abandoned = False
         self._threads = [threading.Thread(target=self._call_until_told) for _ in range(CALLERS)]
         #: Pools that were opened, as the answers say.
         self.pools: list[str] = []
@@ -57,6 +58,8 @@ class Traffic:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # What failed is told now, not once the callers have lost their patience.
+        self._is_abandoned = error is not None
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -110,11 +113,22 @@ class Traffic:
         try:
             with Client(self._stage.amqp_uri, token, timeout_s=CALL_TIMEOUT_S) as client:
                 while not self._stopping.is_set():
-                    pool_id = _answer_of(client.funding.create_pool, **POOL)["pool_id"]
-                    _answer_of(client.funding.add_member, pool_id=pool_id, council=EDINBURGH, joins_on="2026-04-01")
+                    pool_id = self._answer_of(client.funding.create_pool, **POOL)["pool_id"]
+                    joins = {"pool_id": pool_id, "council": EDINBURGH, "joins_on": "2026-04-01"}
+                    self._answer_of(client.funding.add_member, **joins)
                     self.pools.append(pool_id)
         except BaseException as failure:
             self.failures.append(failure)
+
+    def _answer_of(self, call: Callable[..., Any], **arguments: Any) -> Any:
+        key = str(ids.new_id())
+        gives_up_at = time.monotonic() + GIVE_UP_AFTER_S
+        while True:
+            try:
+                return call(**arguments, idempotency_key=key)
+            except (TimedOut, Unavailable):
+                if self._is_abandoned or time.monotonic() > gives_up_at:
+                    raise
 
     def _counts(self) -> dict[str, int]:
         return {
@@ -127,17 +141,6 @@ class Traffic:
     def _count(self, service: str, statement: Select[Any]) -> int:
         with self._stage.database(service).transaction() as session:
             return session.scalar(statement) or 0
-
-
-def _answer_of(call: Callable[..., Any], **arguments: Any) -> Any:
-    key = str(ids.new_id())
-    gives_up_at = time.monotonic() + GIVE_UP_AFTER_S
-    while True:
-        try:
-            return call(**arguments, idempotency_key=key)
-        except (TimedOut, Unavailable):
-            if time.monotonic() > gives_up_at:
-                raise
 
 
 def _receipts(event_id: str) -> Select[Any]:
