@@ -30,6 +30,8 @@ BATCH_SIZE = 1_000
 #: After a batch housekeeping rests this many times as long as the batch took: the database is the service's first.
 REST_RATIO = 9
 MIN_REST_S = 0.05
+#: After so long without a word PostgreSQL ends the session, and with it the lock: the longest rest takes half of it.
+SILENCE_TIMEOUT_S = 300
 
 #: The PostgreSQL advisory lock that whoever prunes a database holds.
 PRUNING_LOCK = 0x7072756E65
@@ -88,7 +90,7 @@ class Housekeeper:
         :returns: what was deleted, or None when another process is pruning this database.
         :raises sqlalchemy.exc.DBAPIError: when the database fails; what earlier batches deleted stays deleted.
         """
-        with own_connection(self.database) as turn:
+        with own_connection(self.database, silence_timeout_s=SILENCE_TIMEOUT_S) as turn:
             if not turn.try_lock(PRUNING_LOCK):
                 return None
             pruned = Pruned()

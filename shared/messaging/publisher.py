@@ -3,8 +3,7 @@
 import functools
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +19,6 @@ _log = logging.getLogger(__name__)
 PUBLISH_TIMEOUT_S = 15
 CONFIRM_TIMEOUT_S = 15
 PERSISTENT = 2
-PIECE_BYTES = 65_536
 
 
 class PublishFailed(Exception):
@@ -113,15 +111,6 @@ class Publisher:
     def _publish(self, messages: Sequence[Message]) -> dict[str, str]:
         self._unconfirmed.clear()
         self._refused = {}
-        with self._gathered():
-            self._send(messages)
-        deadline = time.monotonic() + CONFIRM_TIMEOUT_S
-        while self._unconfirmed:
-            assert self._connection is not None
-            self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
-        return self._refused
-
-    def _send(self, messages: Sequence[Message]) -> None:
         self._bind(messages)
         deadline = time.monotonic() + PUBLISH_TIMEOUT_S
         for message in messages:
@@ -142,32 +131,11 @@ class Publisher:
             )
             if not self._confirms and not taken and message.mandatory:
                 self._refused[message.message_id] = "no queue takes it"
-
-    @contextmanager
-    def _gathered(self) -> Iterator[None]:
-        """Hand what is written in the block to the socket in large pieces; py-amqp makes a call for each message."""
-        assert self._connection is not None
-        transport = getattr(self._connection.connection, "transport", None)
-        if transport is None or not hasattr(transport, "_write"):
-            yield
-            return
-        write, gathered = transport._write, bytearray()
-
-        def gather(data: Any) -> None:
-            gathered.extend(data)
-            if len(gathered) >= PIECE_BYTES:
-                flush()
-
-        def flush() -> None:
-            write(bytes(gathered))
-            gathered.clear()
-
-        transport._write = gather
-        try:
-            yield
-            flush()
-        finally:
-            transport._write = write
+        deadline = time.monotonic() + CONFIRM_TIMEOUT_S
+        while self._unconfirmed:
+            assert self._connection is not None
+            self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+        return self._refused
 
     def _bind(self, messages: Sequence[Message]) -> None:
         """Make sure of every binding that a batch needs, without waiting for the answer.

@@ -135,16 +135,18 @@ class Relay:
             connection.execute(
                 update(outbox).where(outbox.c.position.in_(published)).values(published_at=now, next_attempt_at=None)
             )
+        alike: dict[tuple[str, str, int], list[int]] = defaultdict(list)
         for row in rows:
-            if row.position not in refused:
-                continue
-            reason = refused[row.position]
-            wait_s = min(2**row.attempts, MAX_ROW_BACKOFF_S)
-            _log.warning("%s %s stays pending, next attempt in %d s: %s", row.name, row.event_id, wait_s, reason)
+            if row.position in refused:
+                alike[row.name, refused[row.position], row.attempts].append(row.position)
+        # Together: a queue that is missing refuses a whole backlog, which must not keep the relay from everything else.
+        for (name, reason, attempts), positions in alike.items():
+            wait_s = min(2**attempts, MAX_ROW_BACKOFF_S)
+            _log.warning("%d %s stay pending, next attempt in %d s: %s", len(positions), name, wait_s, reason)
             connection.execute(
                 update(outbox)
-                .where(outbox.c.position == row.position)
-                .values(attempts=row.attempts + 1, next_attempt_at=now + timedelta(seconds=wait_s), last_error=reason)
+                .where(outbox.c.position.in_(positions))
+                .values(attempts=attempts + 1, next_attempt_at=now + timedelta(seconds=wait_s), last_error=reason)
             )
 
 
