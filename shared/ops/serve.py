@@ -12,6 +12,7 @@ import eventlet  # noqa: E402
 
 eventlet.monkey_patch()
 
+import signal  # noqa: E402
 import sys  # noqa: E402
 from argparse import Namespace  # noqa: E402
 from importlib.resources import files  # noqa: E402
@@ -34,6 +35,8 @@ def main(service: str) -> None:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
+    # Told again while the interpreter ends, the process would end as if it had been killed.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
