@@ -167,16 +167,16 @@ class Broker:
         raise_it, end_it = _ALARMS[resource]
         try:
             self._lifecycle.run("rabbitmqctl", *raise_it)
-            wait_until(lambda: self._is_short_of(resource), what=f"the alarm that {resource} is short")
+            wait_until(lambda: self._alarm_is(True, resource), what=f"the alarm that {resource} is short")
             yield
         finally:
             self._lifecycle.run("rabbitmqctl", *end_it)
-            wait_until(lambda: not self._is_short_of(resource), what=f"the end of the alarm that {resource} is short")
+            wait_until(lambda: self._alarm_is(False, resource), what=f"the end of the alarm that {resource} is short")
 
-    def _is_short_of(self, resource: str) -> bool:
-        return any(
-            node[f"{'mem' if resource == 'memory' else 'disk_free'}_alarm"] for node in self.manage("GET", "nodes")
-        )
+    def _alarm_is(self, on: bool, resource: str) -> bool:
+        # A node that has just started says nothing of its alarms yet.
+        name = f"{'mem' if resource == 'memory' else 'disk_free'}_alarm"
+        return all(node.get(name) is on for node in self.manage("GET", "nodes"))
 
     def stop(self) -> None:
         """Ends the broker for good and removes its data; a named one is left alone."""
