@@ -25,7 +25,7 @@ from tests.support.stage import Stage, eventually, stage_on_servers
 
 LETTERS = dead_letters_of("outcomes")
 QUEUE = queue_of("outcomes")
-NUMBER = 60
+NUMBER = 100
 
 #: Where a command ends its own process by SIGKILL: a method, and whether before or after one of its calls.
 BEFORE_PUBLISHING = ("shared.messaging.dead_letters", "Publisher", "publish", "before")
@@ -88,7 +88,8 @@ def test_a_replay_killed_again_and_again_ends_with_every_effect_once(stage: Stag
     for count in (1, 2, 5, 9, 14, 20):
         for step in (BETWEEN_PUBLISHING_AND_ACKNOWLEDGING, AFTER_ACKNOWLEDGING):
             eventually(lambda: not stage.is_empty(LETTERS))
-            ops(stage.amqp_uri, "replay", "outcomes", "--all", killed_at=step, count=count)
+            killed = ops(stage.amqp_uri, "replay", "outcomes", "--all", killed_at=step, count=count)
+            assert killed == -signal.SIGKILL
     assert Operator(stage.amqp_uri).types("replay", "outcomes", "--all").exit_code == 0
     assert_each_once(stage, NUMBER)
 
