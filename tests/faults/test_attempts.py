@@ -63,6 +63,7 @@ def joined() -> Event:
     return Event(str(ids.new_id()), kind, str(ids.new_id()), 2, FUNDED_AT, kind.load(kind.dump(data)))
 
 
+@pytest.mark.thorough
 def test_a_refused_event_is_tried_to_its_limit_and_a_transient_failure_for_longer(stage: Stage) -> None:
     process = stage.processes["proposals"]
     refused = award_story(ids.new_id())[0]

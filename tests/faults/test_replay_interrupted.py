@@ -71,6 +71,7 @@ def stage(amqp_uri: str, make_database: Callable[[], str], tmp_path: Path) -> It
         yield running
 
 
+@pytest.mark.thorough
 def test_a_replay_killed_at_any_step_loses_no_letter_and_every_effect_is_there_once(stage: Stage) -> None:
     events = [outcomes.project_funded() for _ in range(12)]
     publish(stage.amqp_uri, *(letter_of(message_of(event)) for event in events))
@@ -94,6 +95,7 @@ def test_a_replay_killed_again_and_again_ends_with_every_effect_once(stage: Stag
     assert_each_once(stage, NUMBER)
 
 
+@pytest.mark.thorough
 def test_looking_that_is_killed_loses_no_letter(amqp_uri: str) -> None:
     with broker.connect(amqp_uri) as connection:
         topology().apply(connection)
