@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 READY_TIMEOUT_S = 60
-STOP_TIMEOUT_S = 20
+#: A service that is told to stop while its database is silent waits for an answer (20 s), asks a new connection once
+#: more (5 s) and ends; whoever runs services gives them as long.
+STOP_TIMEOUT_S = 40
 POLL_INTERVAL_S = 0.02
 #: How an operator's process serves.
 SERVE = ("shared.ops.serve",)
