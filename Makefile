@@ -48,11 +48,12 @@ soak: dev-env ## Kill services, broker and database under load for a long time; 
 	@$(BIN)/python -m tests.soak
 
 .PHONY: lint
-lint: dev-env ## Check style, types and the import rules
+lint: dev-env ## Check style, types, the import rules, and the code for what attackers like
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared services client/src examples docs deploy
 
 .PHONY: format
 format: dev-env ## Put the code into its one format

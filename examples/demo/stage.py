@@ -53,7 +53,7 @@ def embedded_stage(directory: Path | None) -> Iterator[Stage]:
         rehearsal_clock = RehearsalClock(directory / "clock")
         stack.enter_context(clock.using(rehearsal_clock))
         stack.enter_context(embedded_services.running(directory, signing_key, rehearsal_clock.path))
-        client = stack.enter_context(Client(embedded.URI, token=""))
+        client = stack.enter_context(Client(embedded.URI, ""))
         yield Stage("three services in one process, in-memory broker, SQLite", client, signing_key, rehearsal_clock)
 
 
@@ -87,7 +87,7 @@ def server_stage(amqp_uri: str, database_url: str) -> Iterator[Stage]:
                 },
             )
         )
-        client = stack.enter_context(Client(amqp_uri, token=""))
+        client = stack.enter_context(Client(amqp_uri, ""))
         yield Stage(
             f"three service processes, RabbitMQ at {broker.place_of(amqp_uri)}, "
             f"PostgreSQL at {broker.place_of(database_url)}",

@@ -211,7 +211,7 @@ class Housekeeping(DependencyProvider):
 
     def _run(self) -> None:
         # Not on the beat: processes that were started together would all come at once, each time.
-        while self._rest(self._interval_s * random.uniform(0.5, 1.5)):
+        while self._rest(self._interval_s * random.uniform(0.5, 1.5)):  # nosec B311
             try:
                 pruned = self._housekeeper.prune(self._rest)
             except Exception as error:

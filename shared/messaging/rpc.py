@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 1_048_576
 MAX_CORRELATION_ID_LENGTH = 255
 LISTEN_INTERVAL_S = 0.5
-TOKEN_HEADER = "nameko.auth_token"
+TOKEN_HEADER = "nameko.auth_token"  # nosec B105
 CONTENT_TYPE = "application/json"
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
