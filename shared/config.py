@@ -10,6 +10,10 @@ variable                                   meaning
                                            several, separated by ``;``, tried in turn
 ``COMMONWEAL_DATABASE_URL``                the service's database, an SQLAlchemy URL; ``{service}`` in it stands for
                                            the service's name
+``COMMONWEAL_AMQP_URI_FILE``               a file that holds the broker's URI, in place of the variable
+``COMMONWEAL_DATABASE_URL_FILE``           a file that holds the database's URL, in place of the variable
+``COMMONWEAL_REQUIRE_TLS``                 ``yes``: refuse to start unless broker and database are encrypted and their
+                                           certificates checked; ``no`` unless set
 ``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS)
 ``COMMONWEAL_MAX_WORKERS``                 calls and events handled at once, 10 unless set
 ``COMMONWEAL_RETRY_DELAYS_MS``             waits before an event is tried again, comma-separated
@@ -29,13 +33,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nameko.exceptions import ConfigurationError
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from shared.messaging import broker, embedded
 from shared.security.tokens import Verifier
+from shared.storage.database import problem_of
 
 #: Waits before an event whose handler failed is tried again; the last one repeats.
 DEFAULT_RETRY_DELAYS_MS = (1_000, 5_000, 30_000, 120_000, 600_000)
@@ -95,19 +100,28 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     """
     problems: list[str] = []
 
-    def text(key: str) -> str:
-        value = str(config.get(key) or "").strip()
+    def secret(key: str) -> str:
+        try:
+            value = read_secret(config, key)
+        except ConfigurationError as error:
+            problems.append(str(error))
+            return ""
         if not value:
-            problems.append(f"COMMONWEAL_{key} is not set; see the table in README.md.")
+            problems.append(f"COMMONWEAL_{key} is not set, nor COMMONWEAL_{key}_FILE; see the table in README.md.")
         return value
 
-    amqp_uri = text("AMQP_URI")
-    if amqp_uri and not amqp_uri.startswith(embedded.URI) and (problem := broker.problem_of(amqp_uri)):
-        problems.append(f"COMMONWEAL_AMQP_URI {problem}")
-    database_url = text("DATABASE_URL").replace("{service}", service)
-    if database_url:
-        problems.extend(_problems_of_url(database_url))
-    token_keys = Path(text("TOKEN_KEYS"))
+    amqp_uri = secret("AMQP_URI")
+    is_embedded = amqp_uri.startswith(embedded.URI)
+    if amqp_uri and not is_embedded:
+        problems.extend(f"COMMONWEAL_AMQP_URI {problem}" for problem in _problems_of_broker(amqp_uri))
+    database_url = secret("DATABASE_URL").replace("{service}", service)
+    if database_url and (problem := problem_of(database_url)):
+        problems.append(f"COMMONWEAL_DATABASE_URL {problem}")
+    if _yes_or_no(config, "REQUIRE_TLS", problems) and not problems and not is_embedded:
+        problems.extend(_problems_of_encryption(amqp_uri, database_url))
+    token_keys = Path(str(config.get("TOKEN_KEYS") or "").strip())
+    if not config.get("TOKEN_KEYS"):
+        problems.append("COMMONWEAL_TOKEN_KEYS is not set; see the table in README.md.")
     if config.get("TOKEN_KEYS"):
         problems.extend(_problems_of_keys(token_keys))
     max_workers = whole_numbers(config.get("max_workers") or DEFAULT_MAX_WORKERS)
@@ -151,6 +165,34 @@ def read_retention(config: Mapping[str, Any]) -> Retention:
     return retention
 
 
+def read_secret(config: Mapping[str, Any], key: str) -> str:
+    """Return a secret, from its own key or from the file that ``KEY_FILE`` names; empty when neither is set.
+
+    :param config: values by their keys in ``config.yml``.
+    :raises ConfigurationError: when both are set, or the file cannot be read; nothing of a secret is in it.
+    """
+    value, path = (str(config.get(name) or "").strip() for name in (key, f"{key}_FILE"))
+    if not path:
+        return value
+    if value:
+        raise ConfigurationError(f"Set COMMONWEAL_{key} or COMMONWEAL_{key}_FILE, not both.")
+    try:
+        value = Path(path).read_text().strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigurationError(f"COMMONWEAL_{key}_FILE names {path}, which cannot be read: {reason}.") from error
+    if not value:
+        raise ConfigurationError(f"COMMONWEAL_{key}_FILE names {path}, which is empty.")
+    return value
+
+
+def _yes_or_no(config: Mapping[str, Any], key: str, problems: list[str], default: str = "no") -> bool:
+    value = str(config.get(key) or default).strip().lower()
+    if value not in ("yes", "no"):
+        problems.append(f"COMMONWEAL_{key} must be yes or no.")
+    return value == "yes"
+
+
 def _retention(config: Mapping[str, Any], problems: list[str]) -> Retention:
     def days(key: str, default: int) -> int:
         return _whole_number(config, key, default, MAX_KEEP_DAYS, problems)
@@ -188,14 +230,25 @@ def _problems_of_keys(token_keys: Path) -> list[str]:
     return []
 
 
-def _problems_of_url(database_url: str) -> list[str]:
-    try:
-        backend = make_url(database_url).drivername
-    except (ArgumentError, ValueError):
-        backend = ""
-    if backend in ("postgresql", "postgresql+psycopg2", "sqlite"):
-        return []
-    return ["COMMONWEAL_DATABASE_URL must look like postgresql+psycopg2://user:password@host:5432/database."]
+def _problems_of_broker(amqp_uri: str) -> list[str]:
+    if problem := broker.problem_of(amqp_uri):
+        return [problem]
+    if not all((parts := urlsplit(uri)).username and parts.password for uri in broker.nodes_of(amqp_uri)):
+        # Without them a connection would be tried as the broker's own default user, whose password everybody knows.
+        return ["must name a user and a password: amqp://user:password@host:5672/vhost."]
+    return []
+
+
+def _problems_of_encryption(amqp_uri: str, database_url: str) -> list[str]:
+    problems = []
+    if not broker.is_encrypted(amqp_uri):
+        problems.append("COMMONWEAL_REQUIRE_TLS is set: COMMONWEAL_AMQP_URI must begin with amqps://, each of several.")
+    if make_url(database_url).query.get("sslmode") != "verify-full":
+        problems.append(
+            "COMMONWEAL_REQUIRE_TLS is set: COMMONWEAL_DATABASE_URL must end with ?sslmode=verify-full, and name the"
+            " authorities with &sslrootcert=..."
+        )
+    return problems
 
 
 def whole_numbers(value: Any) -> tuple[int, ...]:

@@ -1,9 +1,11 @@
 """Connections to the broker, embedded, RabbitMQ or a cluster of it, with every wait bounded."""
 
+import os
 import re
 import socket
+import ssl
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from kombu import Connection
 
@@ -23,6 +25,9 @@ _KEEPALIVE = {
     socket.TCP_USER_TIMEOUT: 25_000,
 }
 
+#: What the query of an ``amqps`` URI may name, as RabbitMQ's own clients read it, and what py-amqp calls it.
+_TLS_FILES = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
+
 
 class _BrokerConnection(Connection):
     """A kombu connection to the first of its URIs that answers, whose every read and write ends in time.
@@ -41,9 +46,16 @@ class _BrokerConnection(Connection):
         return super().connection if self.connected or self._closed else self.connect()
 
     def switch(self, conn_str: str) -> None:
-        # kombu would go on with the last URI's port and virtual host where this one names none.
+        # kombu would go on with what the first URI says where this one says nothing.
         self.port, self.virtual_host = None, "/"
+        self._initial_params.update(ssl=False, **dict.fromkeys(_TLS_FILES))
         super().switch(conn_str)
+
+    def _init_params(self, hostname: str, *arguments: Any, **parameters: Any) -> None:
+        files = {name: parameters.pop(name, None) for name in _TLS_FILES}
+        if parameters.get("transport") == "amqps" and not parameters.get("ssl"):
+            parameters["ssl"] = _tls_options(hostname, files)
+        super()._init_params(hostname, *arguments, **parameters)
 
     def _establish_connection(self) -> Any:
         established = super()._establish_connection()
@@ -64,7 +76,9 @@ def connect(amqp_uri: str, *, heartbeat_s: int = 0, **transport_options: Any) ->
     """Return a kombu connection, not yet established.
 
     :param amqp_uri: ``amqp://...``, ``amqps://...`` or :data:`embedded.URI`; of a cluster the URIs of its nodes,
-        separated by ``;``, which are tried in turn.
+        separated by ``;``, which are tried in turn. The query of an ``amqps`` URI may name PEM files: ``cacertfile``,
+        whose authorities are trusted in place of the system's, ``certfile`` and ``keyfile`` of our own certificate.
+        The server's certificate and name are always checked.
     :param heartbeat_s: seconds between heartbeats; 0 leaves it to TCP keepalive, right for connections that nobody
         reads from all the time.
     :raises ValueError: when it is no such URI, or no such list.
@@ -97,7 +111,37 @@ def problem_of(amqp_uri: str) -> str | None:
             sound = False
         if not sound:
             return "must look like amqp://user:password@host:5672/vhost, with signs such as / ; @ # written as %2F ..."
+        if problem := _problem_of_query(parts.scheme, parts.query):
+            return problem
     return None
+
+
+def is_encrypted(amqp_uri: str) -> bool:
+    """Tell whether every connection to a broker's URI, or to each of a list, is encrypted."""
+    return all(uri.startswith("amqps://") for uri in nodes_of(amqp_uri))
+
+
+def authorities_of(amqp_uri: str) -> str | None:
+    """Return the file of the authorities that a broker's first URI names, or None where the system's are trusted."""
+    return dict(parse_qsl(urlsplit(nodes_of(amqp_uri)[0]).query)).get("cacertfile")
+
+
+def _problem_of_query(scheme: str, query: str) -> str | None:
+    files = dict(parse_qsl(query, keep_blank_values=True))
+    if query and (scheme != "amqps" or not files.keys() <= _TLS_FILES.keys()):
+        return f"takes nothing after the ? but, of amqps://, {', '.join(_TLS_FILES)}."
+    if "keyfile" in files and "certfile" not in files:
+        return "names a keyfile without the certfile that it belongs to."
+    for name, path in files.items():
+        if not os.access(path, os.R_OK):
+            return f"names a {name} that cannot be read."
+    return None
+
+
+def _tls_options(hostname: str, files: dict[str, str | None]) -> dict[str, Any]:
+    # Without a name py-amqp checks none, and any certificate of a trusted authority would do.
+    options: dict[str, Any] = {"server_hostname": hostname, "cert_reqs": ssl.CERT_REQUIRED}
+    return options | {_TLS_FILES[name]: path for name, path in files.items() if path}
 
 
 def place_of(uri: str) -> str:

@@ -7,6 +7,7 @@ import click
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.ops import options
 from shared.ops.commands.dead_letters import dead_letters
 from shared.ops.commands.prune import prune
 from shared.ops.commands.tokens import keys, tokens
@@ -35,7 +36,7 @@ def run(service: str) -> None:
 
 @main.command()
 @click.argument("services", type=SERVICE, nargs=-1, required=True)
-@click.option("--database-url", envvar="COMMONWEAL_DATABASE_URL", required=True, help="SQLAlchemy URL of the database.")
+@options.database_url
 def migrate(services: tuple[str, ...], database_url: str) -> None:
     """Bring the database of each of SERVICES to the version of its code."""
     for service in services:

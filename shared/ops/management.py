@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -54,6 +55,14 @@ class Management:
         host = f"[{host}]" if ":" in host else host
         self.url = (url or f"{'https' if scheme == 'amqps' else 'http'}://{host}:{port}").rstrip("/")
         self._check_url()
+        # Without the proxy that the environment may name for the web: the password is the broker's business alone.
+        try:
+            trusted = ssl.create_default_context(cafile=broker.authorities_of(amqp_uri))
+        except OSError as error:
+            raise ManagementError(f"the cacertfile of COMMONWEAL_AMQP_URI holds no certificates: {error}") from error
+        self._http = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trusted), _NoRedirect()
+        )
         self._credentials = base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def get(self, path: str) -> Any:
@@ -97,7 +106,7 @@ class Management:
         )
         asked = f"the management API at {self.url}"
         try:
-            with _http.open(request, timeout=TIMEOUT_S) as answer:
+            with self._http.open(request, timeout=TIMEOUT_S) as answer:
                 content = answer.read(MAX_ANSWER_BYTES + 1)
         except urllib.error.HTTPError as refusal:
             with refusal:
@@ -122,10 +131,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
-
-
-# Without the proxy that the environment may name for the web: the password is the broker's business alone.
-_http = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
 
 
 def _reason_in(refusal: urllib.error.HTTPError) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -84,6 +84,22 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def problem_of(database_url: str) -> str | None:
+    """Return what is wrong with a database's URL, as a sentence without anything of it; or None."""
+    try:
+        url = make_url(database_url)
+        # An @ further on means that the password, with one of these signs in it, was cut in two.
+        sound = url.drivername in ("postgresql+psycopg2", "sqlite") and "@" not in f"{url.host}"
+    except (ArgumentError, ValueError):
+        sound = False
+    if sound:
+        return None
+    return (
+        "must look like postgresql+psycopg2://user:password@host:5432/database, with signs such as / @ # in it written"
+        " as %2F ..."
+    )
 
 
 def sqlstate_of(error: DBAPIError) -> str | None:

@@ -1,13 +1,15 @@
 """Calls a service over RabbitMQ by nameko's wire protocol and waits for its answer, every wait bounded."""
 
 import json
+import os
+import ssl
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from amqp.exceptions import AccessRefused
 from kombu import Connection
@@ -20,6 +22,8 @@ DEFAULT_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5
 FAREWELL_TIMEOUT_S = 1.0
 REPLY_QUEUE_EXPIRES_MS = 300_000
+#: What the query of an ``amqps`` URI may name, as RabbitMQ's own clients read it, and what py-amqp calls it.
+TLS_FILES = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
 
 #: Methods that change nothing begin with one of these; every other call carries an idempotency key.
 READ_PREFIXES = ("get_", "list_", "check_", "verify_", "benefits_summary")
@@ -29,7 +33,9 @@ class Client:
     """A connection to Commonweal; close it, or use it as a context manager. Safe to share between threads.
 
     :param amqp_uri: the broker, such as ``amqp://user:password@host:5672/vhost``; ``amqps://`` for TLS; of a cluster
-        the URIs of its nodes, separated by ``;``, which are tried in turn.
+        the URIs of its nodes, separated by ``;``, which are tried in turn. With ``amqps://`` the broker's certificate
+        and name are always checked; ``?cacertfile=...`` names a file of the authorities that are trusted in place of
+        the system's, ``certfile`` and ``keyfile`` a certificate of your own.
     :param token: the caller's token.
     :param timeout_s: seconds until a call without an answer ends with :class:`~commonweal.errors.TimedOut`.
     :raises ValueError: when ``amqp_uri`` cannot be read.
@@ -122,6 +128,13 @@ def _uris_of(amqp_uri: str) -> list[str]:
             "The broker's URI must look like amqp://user:password@host:5672/vhost, with signs such as / ; @ # in it "
             "written as %2F and so on; several are separated by semicolons."
         )
+    for query in (urlsplit(uri).query for uri in uris):
+        files = dict(parse_qsl(query, keep_blank_values=True))
+        if query and not files.keys() <= TLS_FILES.keys():
+            raise ValueError(f"After the ? of a broker's URI may stand {', '.join(TLS_FILES)} and nothing else.")
+        for name, path in files.items():
+            if not os.access(path, os.R_OK):
+                raise ValueError(f"The {name} that the broker's URI names cannot be read: {path}")
     return uris
 
 
@@ -132,6 +145,16 @@ def _is_sound(uri: str) -> bool:
         return "://" in uri and parts.port != 0 and "@" not in parts.path + parts.query + parts.fragment
     except ValueError:
         return False
+
+
+def _connection(uri: str, **options: Any) -> Connection:
+    bare, _, query = uri.partition("?")
+    tls: Any = False
+    if bare.startswith("amqps://"):
+        # Without a name py-amqp checks none, and any certificate of a trusted authority would do.
+        tls = {"server_hostname": urlsplit(bare).hostname, "cert_reqs": ssl.CERT_REQUIRED}
+        tls.update((TLS_FILES[name], path) for name, path in parse_qsl(query))
+    return Connection(bare, ssl=tls, **options)
 
 
 class _Line:
@@ -151,7 +174,7 @@ class _Line:
     @property
     def place(self) -> str:
         """The broker's URI without its password, or its nodes' URIs, the one in use first."""
-        return ";".join(str(Connection(uri).as_uri()) for uri in self._uris)
+        return ";".join(str(_connection(uri).as_uri()) for uri in self._uris)
 
     def request(self, routing_key: str, body: bytes, token: str, timeout_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
@@ -246,7 +269,7 @@ class _Line:
         share_s = max((deadline - time.monotonic()) / len(self._uris), 0.001)
         deadline = time.monotonic() + share_s
         self._blocked = False
-        self._connection = Connection(
+        self._connection = _connection(
             self._uris[0],
             connect_timeout=min(CONNECT_TIMEOUT_S, share_s),
             transport_options={"on_blocked": self._on_blocked, "on_unblocked": self._on_unblocked},

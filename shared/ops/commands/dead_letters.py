@@ -16,11 +16,11 @@ import click
 from rich.console import Console
 
 from shared import clock
-from shared.messaging import topology
+from shared.messaging import broker, topology
 from shared.messaging.dead_letter_queue import Look, LookFailed, looking
 from shared.messaging.dead_letters import Filter, Letter, Replay, Tally, work_through
 from shared.messaging.publisher import Publisher, PublishFailed
-from shared.ops import letter_text
+from shared.ops import letter_text, options
 from shared.ops.names import SERVICES
 
 DEFAULT_LIST_LIMIT = 100
@@ -56,14 +56,12 @@ class Broker(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value.startswith("embedded:"):
             self.fail("an embedded broker ends with its process and keeps no letters; this command needs a RabbitMQ.")
-        if not value.startswith(("amqp://", "amqps://")):
-            self.fail("it must begin with amqp:// or amqps://.")
+        if problem := broker.problem_of(value):
+            self.fail(f"it {problem}")
         return str(value)
 
 
-_BROKER = click.option(
-    "--amqp-uri", type=Broker(), envvar="COMMONWEAL_AMQP_URI", required=True, help="The broker.", metavar="URI"
-)
+_BROKER = options.amqp_uri(type=Broker(), metavar="URI")
 _SERVICES = click.argument("services", type=click.Choice(SERVICES), nargs=-1, metavar="[SERVICE]...")
 _FILTERS = (
     click.option("--id", "names", multiple=True, metavar="EVENT_ID", help="Its event's id, or its key."),

@@ -1,13 +1,12 @@
 """``commonweal-ops prune``: a round of housekeeping now."""
 
-import os
-
 import click
 from nameko.exceptions import ConfigurationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared import config
 from shared.messaging.housekeeping import Housekeeper
+from shared.ops import options
 from shared.ops.names import SERVICES
 from shared.storage import migrate
 from shared.storage.database import Database
@@ -15,7 +14,7 @@ from shared.storage.database import Database
 
 @click.command()
 @click.argument("services", type=click.Choice(SERVICES), nargs=-1, required=True)
-@click.option("--database-url", envvar="COMMONWEAL_DATABASE_URL", required=True, help="SQLAlchemy URL of the database.")
+@options.database_url
 @click.option("--dry-run", is_flag=True, help="Only count what would be deleted.")
 def prune(services: tuple[str, ...], database_url: str, dry_run: bool) -> None:
     """Delete what SERVICES have kept long enough, as they do by themselves now and then.
@@ -24,10 +23,8 @@ def prune(services: tuple[str, ...], database_url: str, dry_run: bool) -> None:
     COMMONWEAL_KEEP_INBOX_DAYS and COMMONWEAL_KEEP_IDEMPOTENCY_KEYS_DAYS allow; set them as the services have them. An
     event that is not published stays, however old it is.
     """
-    prefix = "COMMONWEAL_"
-    environment = {name.removeprefix(prefix): value for name, value in os.environ.items() if name.startswith(prefix)}
     try:
-        retention = config.read_retention(environment)
+        retention = config.read_retention(options.environment())
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
     for service in services:

@@ -11,6 +11,7 @@ from shared.messaging import broker
 from shared.messaging.drift import Difference, Found, differences
 from shared.messaging.topology import NotAllDeclared, Topology
 from shared.messaging.topology import topology as make_topology
+from shared.ops import options
 from shared.ops.management import Management, ManagementError
 
 
@@ -20,7 +21,7 @@ class _CannotAsk(click.ClickException):
     exit_code = 2
 
 
-_amqp_uri = click.option("--amqp-uri", envvar="COMMONWEAL_AMQP_URI", required=True, help="The broker.")
+_amqp_uri = options.amqp_uri()
 _retry_delays_ms = click.option(
     "--retry-delays-ms", envvar="COMMONWEAL_RETRY_DELAYS_MS", help="As the services have it."
 )

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from tests.support.authority import Certificate
 from tests.support.servers import named, packages
 from tests.support.servers.binaries import find_postgresql, find_rabbitmq
 from tests.support.servers.broker import Broker, ManagementError
@@ -76,6 +77,7 @@ class Servers:
     _start_broker: Callable[[], Broker]
     _start_postgresql: Callable[[], PostgresServer]
     _start_cluster: Callable[[int], list[Broker]]
+    _start_tls_broker: Callable[[Certificate], Broker]
 
     @contextlib.contextmanager
     def private_broker(self) -> Iterator[Broker]:
@@ -103,6 +105,19 @@ class Servers:
         finally:
             for node in nodes:
                 node.stop()
+
+    @contextlib.contextmanager
+    def private_tls_broker(self, certificate: Certificate) -> Iterator[Broker]:
+        """A broker that listens for encrypted connections too; always from installed binaries.
+
+        Raises:
+            NoServer: there is none to be had.
+        """
+        broker = self._start_tls_broker(certificate)
+        try:
+            yield broker
+        finally:
+            broker.stop()
 
     @contextlib.contextmanager
     def private_postgresql(self) -> Iterator[PostgresServer]:
@@ -141,24 +156,26 @@ def start(*, environment: Mapping[str, str] = os.environ, report: Report = print
             broker.notes + postgresql.notes,
             _start_broker=lambda: _find_broker(_more_from(brokers, broker)).server,
             _start_postgresql=lambda: _find_postgresql(_more_from(databases, postgresql)).server,
-            _start_cluster=lambda size: _cluster(keeper, report, size),
+            _start_cluster=lambda size: _installed(lambda: start_private_cluster(keeper, size), report),
+            _start_tls_broker=lambda certificate: _installed(
+                lambda: start_private_rabbitmq(keeper, certificate), report
+            ),
         )
 
 
-def _cluster(keeper: Keeper, report: Report, size: int) -> list[Broker]:
-    def private() -> list[Broker]:
-        return start_private_cluster(keeper, size)
+def _installed(start_private: Callable[[], Outcome], report: Report) -> Outcome:
+    """What only installed binaries can be started as here."""
 
-    def installed() -> list[Broker]:
+    def installed() -> Outcome:
         _install(_RABBITMQ_PACKAGE, find_rabbitmq, report)
-        return private()
+        return start_private()
 
     sources = [
-        Source("private nodes from installed binaries", private),
+        Source("private nodes from installed binaries", start_private),
         Source("private nodes from a package installed for them", installed),
     ]
     remedy = f"Install it (Debian, Ubuntu: apt-get install {_RABBITMQ_PACKAGE})."
-    return first_available("RabbitMQ cluster", sources, remedy=remedy).server
+    return first_available("RabbitMQ from installed binaries", sources, remedy=remedy).server
 
 
 def _broker_sources(keeper: Keeper, environment: Mapping[str, str], report: Report) -> list[Source[Broker]]:

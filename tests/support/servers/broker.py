@@ -38,12 +38,16 @@ class Broker:
     Attributes:
         amqp_uri: where to connect, to the default vhost, as a user who may do anything.
         management_url: the base address of the management API, without user and password.
+        tls_port: where it listens for encrypted connections; None where it does not.
         version: RabbitMQ's, once it is ready.
     """
 
-    def __init__(self, amqp_uri: str, management_url: str, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, amqp_uri: str, management_url: str, lifecycle: Lifecycle, *, tls_port: int | None = None
+    ) -> None:
         self.amqp_uri = amqp_uri
         self.management_url = management_url
+        self.tls_port = tls_port
         self.version = ""
         self._obstacle = ""
         self._lifecycle = lifecycle

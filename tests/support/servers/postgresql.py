@@ -5,6 +5,7 @@ import secrets
 from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
+from tests.support.authority import Certificate
 from tests.support.servers.lifecycle import Lifecycle
 from tests.support.servers.sources import StartFailed
 from tests.support.servers.waiting import wait_until
@@ -58,6 +59,19 @@ class PostgresServer:
         name = self._name_of(url)
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
         self._databases.remove(name)
+
+    def encrypt(self, certificate: Certificate) -> None:
+        """Has the server take encrypted connections with a certificate, beside plain ones."""
+        with self._engine.connect() as connection:
+            for name, content in (("server.crt", certificate.file), ("server.key", certificate.key_file)):
+                made = connection.scalar(text("SELECT lo_from_bytea(0, :content)"), {"content": content.read_bytes()})
+                connection.execute(text("SELECT lo_export(:made, :name)"), {"made": made, "name": name})
+            connection.execute(text("COPY (SELECT) TO PROGRAM 'chmod 600 server.key'"))
+            connection.execute(text("ALTER SYSTEM SET ssl = on"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+            wait_until(
+                lambda: connection.scalar(text("SHOW ssl")) == "on", what="PostgreSQL's encryption", deadline_s=10
+            )
 
     def wait_until_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Returns once the server answers queries.

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.support.authority import Certificate
 from tests.support.servers.binaries import RabbitmqBinaries, find_rabbitmq
 from tests.support.servers.broker import Broker
 from tests.support.servers.keeper import Keeper, KeptProcess, log_tail
@@ -31,6 +32,12 @@ default_pass = {password}
 disk_free_limit.absolute = 1MB
 """
 
+_TLS = """\
+listeners.ssl.1 = 127.0.0.1:{port}
+ssl_options.cacertfile = {authority}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {key}
+"""
 
 # A node that sees less than half of the cluster stops serving, or both halves would go on apart.
 _CLUSTER = """\
@@ -40,15 +47,21 @@ cluster_partition_handling = pause_minority
 """
 
 
-def start_private_rabbitmq(keeper: Keeper) -> Broker:
+def start_private_rabbitmq(keeper: Keeper, certificate: Certificate | None = None) -> Broker:
     """A private node that is ready.
+
+    Args:
+        certificate: the node listens with it for encrypted connections too.
 
     Raises:
         Absent: RabbitMQ is not installed.
         StartFailed: the node did not get ready.
     """
     binaries = find_rabbitmq()
-    broker = _broker(_Node(keeper, binaries, _Neighbourhood(keeper, binaries)))
+    node = _Node(keeper, binaries, _Neighbourhood(keeper, binaries))
+    if certificate is not None:
+        node.listen_with(certificate)
+    broker = _broker(node)
     try:
         broker.start()
     except BaseException:
@@ -89,6 +102,7 @@ def _broker(node: "_Node") -> Broker:
         f"amqp://{_USER}:{node.neighbourhood.password}@127.0.0.1:{node.amqp_port}/%2F",
         f"http://127.0.0.1:{node.management_port}",
         node,
+        tls_port=node.tls_port,
     )
 
 
@@ -120,6 +134,7 @@ class _Node:
     def __init__(self, keeper: Keeper, binaries: RabbitmqBinaries, neighbourhood: _Neighbourhood) -> None:
         self.amqp_port = free_port()
         self.management_port = free_port()
+        self.tls_port: int | None = None
         self.neighbourhood = neighbourhood
         self._keeper = keeper
         self._server: KeptProcess | None = None
@@ -133,6 +148,19 @@ class _Node:
     @property
     def running(self) -> bool:
         return self._server is not None and self._server.running
+
+    def listen_with(self, certificate: Certificate) -> None:
+        """Has the node listen for encrypted connections too when it starts."""
+        self.tls_port = free_port()
+        with self._configuration.open("a") as configuration:
+            configuration.write(
+                _TLS.format(
+                    port=self.tls_port,
+                    authority=certificate.authority,
+                    certificate=certificate.file,
+                    key=certificate.key_file,
+                )
+            )
 
     def cluster_with(self, nodes: Sequence["_Node"]) -> None:
         """Has the node form a cluster with others, itself among them, when it starts for the first time."""

@@ -193,11 +193,33 @@ class TestPrune:
         said = refused(ops("prune", "funding", "--database-url", f"sqlite:///{tmp_path}/empty.db"))
         assert "commonweal-ops migrate funding" in said
 
-    @pytest.mark.parametrize("url", ["postgresql+psycopg2://u:hunter2@127.0.0.1:1/x", "nonsense"])
-    def test_a_database_that_cannot_be_reached_is_told_in_a_sentence(self, url: str) -> None:
-        said = refused(ops("prune", "outcomes", "--database-url", url))
+    def test_a_database_that_cannot_be_reached_is_told_in_a_sentence(self) -> None:
+        said = refused(ops("prune", "outcomes", "--database-url", "postgresql+psycopg2://u:hunter2@127.0.0.1:1/x"))
         assert "the database of outcomes could not be pruned" in said
         assert "hunter2" not in said
+
+    @pytest.mark.parametrize("url", ["nonsense", "postgresql://u:hunter2@host/x", "mysql://u:hunter2@host/x"])
+    def test_what_is_no_url_of_ours_is_refused_without_showing_it(self, url: str) -> None:
+        ran = ops("prune", "outcomes", "--database-url", url)
+        assert ran.exit_code == 2
+        assert "it must look like postgresql+psycopg2://" in " ".join(ran.output.split())
+        assert "hunter2" not in ran.output
+
+
+class TestSecretsInFiles:
+    def test_a_command_takes_its_secret_from_a_file_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "url"
+        path.write_text(f"sqlite:///{tmp_path}/{{service}}.db\n")
+        assert ops("migrate", "funding", COMMONWEAL_DATABASE_URL_FILE=str(path)).exit_code == 0
+
+    def test_a_file_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        said = ops("migrate", "funding", COMMONWEAL_DATABASE_URL_FILE=str(tmp_path / "none"))
+        assert said.exit_code == 2
+        assert f"COMMONWEAL_DATABASE_URL_FILE names {tmp_path}/none" in said.output
+
+    def test_the_help_names_both_variables(self) -> None:
+        shown = " ".join(ops("migrate", "--help").output.split())
+        assert "[env: COMMONWEAL_DATABASE_URL or COMMONWEAL_DATABASE_URL_FILE]" in shown
 
 
 class TestTopology:

@@ -72,7 +72,7 @@ def test_the_services_name_is_filled_in(sound: dict[str, Any]) -> None:
 
 
 def test_a_broker_may_be_several_nodes(sound: dict[str, Any]) -> None:
-    nodes = f"amqp://user:{SECRET}@one:5672/v; amqps://user:{SECRET}@two/v;amqp://three"
+    nodes = f"amqp://user:{SECRET}@one:5672/v; amqps://user:{SECRET}@two/v;amqp://user:{SECRET}@three"
     assert config.read("funding", {**sound, "AMQP_URI": nodes}).amqp_uri == nodes
 
 
@@ -170,3 +170,69 @@ def test_a_private_key_where_public_ones_belong_is_not_taken(sound: dict[str, An
     (tmp_path / "keys.json").write_bytes(SigningKey.new().private_pem())
     (complaint,) = complaints(sound)
     assert "PRIVATE" not in complaint
+
+
+@pytest.mark.parametrize("key", ["AMQP_URI", "DATABASE_URL"])
+def test_a_secret_may_stand_in_a_file(sound: dict[str, Any], tmp_path: Path, key: str) -> None:
+    path = tmp_path / "secret"
+    path.write_text(sound[key] + "\n")
+    settings = config.read("funding", {**sound, key: "", f"{key}_FILE": str(path)})
+    assert settings == config.read("funding", sound)
+
+
+@pytest.mark.parametrize("key", ["AMQP_URI", "DATABASE_URL"])
+def test_a_secret_s_file_that_cannot_be_used_is_named(sound: dict[str, Any], tmp_path: Path, key: str) -> None:
+    path = tmp_path / "secret"
+    without = {**sound, key: "", f"{key}_FILE": str(path)}
+    assert complaints(without) == [
+        f"COMMONWEAL_{key}_FILE names {path}, which cannot be read: No such file or directory."
+    ]
+    path.write_text("\n")
+    assert complaints(without) == [f"COMMONWEAL_{key}_FILE names {path}, which is empty."]
+    path.write_bytes(b"\xff\xfe")
+    assert complaints(without) == [f"COMMONWEAL_{key}_FILE names {path}, which cannot be read: it is not text."]
+    assert complaints({**without, key: sound[key]}) == [f"Set COMMONWEAL_{key} or COMMONWEAL_{key}_FILE, not both."]
+    assert complaints({**without, f"{key}_FILE": ""}) == [
+        f"COMMONWEAL_{key} is not set, nor COMMONWEAL_{key}_FILE; see the table in README.md."
+    ]
+
+
+@pytest.mark.parametrize("uri", ["amqp://broker/vhost", f"amqp://user:{SECRET}@one/v;amqp://user@two/v"])
+def test_a_broker_without_a_user_and_a_password_is_refused(sound: dict[str, Any], uri: str) -> None:
+    """They would be guest and guest."""
+    assert complaints({**sound, "AMQP_URI": uri}) == [
+        "COMMONWEAL_AMQP_URI must name a user and a password: amqp://user:password@host:5672/vhost."
+    ]
+
+
+def test_where_tls_is_required_nothing_else_is_taken(sound: dict[str, Any]) -> None:
+    broker, database = complaints({**sound, "REQUIRE_TLS": "yes"})
+    assert broker.startswith("COMMONWEAL_REQUIRE_TLS is set: COMMONWEAL_AMQP_URI must begin with amqps://")
+    assert database.startswith("COMMONWEAL_REQUIRE_TLS is set: COMMONWEAL_DATABASE_URL must end with ?sslmode=")
+    encrypted = {
+        **sound,
+        "REQUIRE_TLS": "yes",
+        "AMQP_URI": f"amqps://user:{SECRET}@one/v;amqps://user:{SECRET}@two/v",
+        "DATABASE_URL": f"{sound['DATABASE_URL']}?sslmode=verify-full",
+    }
+    config.read("funding", encrypted)
+    assert complaints({**encrypted, "AMQP_URI": f"amqps://user:{SECRET}@one/v;amqp://user:{SECRET}@two/v"}) == [broker]
+    assert complaints({**encrypted, "DATABASE_URL": f"{sound['DATABASE_URL']}?sslmode=require"}) == [database]
+    assert complaints({**sound, "REQUIRE_TLS": "sure"}) == ["COMMONWEAL_REQUIRE_TLS must be yes or no."]
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("cacertfile=/nowhere", "names a cacertfile that cannot be read."),
+        ("verify=verify_none", "takes nothing after the ? but, of amqps://, cacertfile, certfile, keyfile."),
+        ("keyfile=/nowhere", "names a keyfile without the certfile that it belongs to."),
+    ],
+    ids=["unreadable", "unknown", "half"],
+)
+def test_what_a_broker_s_uri_says_about_tls_is_checked(sound: dict[str, Any], query: str, problem: str) -> None:
+    assert complaints({**sound, "AMQP_URI": f"amqps://user:{SECRET}@broker/v?{query}"}) == [
+        f"COMMONWEAL_AMQP_URI {problem}"
+    ]
+    plain = complaints({**sound, "AMQP_URI": f"amqp://user:{SECRET}@broker/v?{query}"})
+    assert plain == ["COMMONWEAL_AMQP_URI takes nothing after the ? but, of amqps://, cacertfile, certfile, keyfile."]
