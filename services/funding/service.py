@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from services.funding import schemas
 from services.funding.access import STEWARDS
 from services.funding.handlers import awards, books, candidates, drawdowns, pools
+from shared.audit.sealer import Sealing
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
@@ -27,6 +28,7 @@ class FundingService:
     storage = Storage()
     relay = OutboxRelay()
     housekeeping = Housekeeping()
+    sealing = Sealing()
 
     # Pools
 

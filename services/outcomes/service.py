@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 from services.outcomes import schemas
 from services.outcomes.access import READERS
 from services.outcomes.handlers import benefits, periods, plans
+from shared.audit.sealer import Sealing
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
@@ -24,6 +25,7 @@ class OutcomesService:
     storage = Storage()
     relay = OutboxRelay()
     housekeeping = Housekeeping()
+    sealing = Sealing()
 
     @event_handler("funding", "project_funded")
     def track_funded_project(self, session: Session, event: Event) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.proposals import handlers, schemas
+from shared.audit.sealer import Sealing
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
@@ -23,6 +24,7 @@ class ProposalsService:
     storage = Storage()
     relay = OutboxRelay()
     housekeeping = Housekeeping()
+    sealing = Sealing()
 
     @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO})
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from nameko.extensions import Entrypoint, ProviderCollector, SharedExtension
 from sqlalchemy.orm import Session
 
 from shared import clock, config
+from shared.audit import trail
 from shared.errors import CommonwealError
 from shared.messaging import attempts, broker, inbox, topology
 from shared.messaging.attempts import Delivery, Failure
@@ -61,6 +62,7 @@ def _attempt(database: Database, delivery: Delivery, handle: Callable[[Session, 
         is_new = inbox.receive(session, event)
         if is_new:
             handle(session, event)
+            trail.record_event(session, event.type.type, event.source, event.id, event.subject, event.data)
         if not delivery.is_first:
             attempts.forget(session, event)
         return is_new

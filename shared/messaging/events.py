@@ -115,9 +115,9 @@ def decode(body: bytes, headers: Mapping[str, Any], content_type: str | None) ->
             "unknown_type", f"The catalogue has no event {event.get_type()!r} from {event.get_source()!r}."
         )
     return Event(
-        id=_bounded_id(event.get_id()),
+        id=_bounded("id", event.get_id()),
         type=event_type,
-        subject=str(event.get_subject() or ""),
+        subject=_bounded("subject", event.get_subject() or ""),
         sequence=_sequence(event.get_extension("sequence")),
         time=_time(event),
         data=_data(event_type, event.get_data()),
@@ -141,12 +141,12 @@ def _whole(attributes: dict[str, Any], data: Any) -> CloudEvent:
     return CloudEvent(attributes, data)
 
 
-def _bounded_id(event_id: str) -> str:
-    if not event_id.isprintable():
-        raise Unreadable("schema", "ce-id has characters that cannot be printed.")
-    if len(event_id) > MAX_ID_LENGTH:
-        raise Unreadable("schema", f"ce-id has {len(event_id)} characters; {MAX_ID_LENGTH} are the most.")
-    return event_id
+def _bounded(name: str, value: str) -> str:
+    if not value.isprintable():
+        raise Unreadable("schema", f"ce-{name} has characters that cannot be printed.")
+    if len(value) > MAX_ID_LENGTH:
+        raise Unreadable("schema", f"ce-{name} has {len(value)} characters; {MAX_ID_LENGTH} are the most.")
+    return value
 
 
 def _sequence(value: Any) -> int:

@@ -25,7 +25,8 @@ from nameko.rpc import RpcConsumer as NamekoRpcConsumer
 from sqlalchemy.orm import Session
 
 from shared import config, ids
-from shared.errors import CommonwealError, Forbidden, Invalid, NotFound, Unavailable
+from shared.audit import trail
+from shared.errors import CommonwealError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from shared.fields import CommandSchema, flatten
 from shared.messaging import broker
 from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
@@ -55,6 +56,11 @@ class Call:
     kwargs: dict[str, Any]
     token: object
     verifier: Verifier
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The arguments without the key that names this attempt at them."""
+        return {name: value for name, value in self.kwargs.items() if name != KEY_FIELD}
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,10 @@ class Method:
         """The answer's schema, made once."""
         return self.response()
 
-    def authorise(self, call: Call) -> Principal:
-        """Return the caller. :raises Unauthenticated: :raises Forbidden: when the roles do not allow the method."""
-        principal = call.verifier.verify(call.token)
+    def authorise(self, principal: Principal) -> None:
+        """:raises Forbidden: when the caller's roles do not allow the method."""
         if not principal.has(*self.roles):
             raise Forbidden("role_needed", f"This takes one of the roles {', '.join(sorted(self.roles))}.")
-        return principal
 
     def load(self, call: Call) -> Any:
         """Return the checked arguments. :raises Invalid: naming every field at fault."""
@@ -127,24 +131,55 @@ class Method:
             raise Invalid("invalid_request", f"Correct these fields and send it again: {places}.", fields) from error
 
     def run(self, service: Any, call: Call) -> Any:
-        """Authorise, check, and run the handler in one transaction; returns the answer as JSON values."""
-        principal = self.authorise(call)
-        command = self.load(call)
-        key = None if self.reads else command.__dict__.pop(KEY_FIELD, None)
-        database: Database = service.storage
+        """Authorise, check, and run the handler in one transaction; returns the answer as JSON values.
 
-        def work(session: Session) -> Any:
-            if key is None:
-                return self.response_schema.dump(self.handler(service, session, principal, command))
-            request = {name: value for name, value in call.kwargs.items() if name != KEY_FIELD}
-            slot = Slot(session, subject=principal.subject, key=key, method=self.name, request=request)
-            if not slot.claim():
-                return slot.first_answer()
-            answer = self.response_schema.dump(self.handler(service, session, principal, command))
-            slot.fill(answer)
+        A write leaves its audit row in that transaction. A refusal rolls it back and leaves one in the next.
+        """
+        principal: Principal | None = None
+        try:
+            principal = call.verifier.verify(call.token)
+            self.authorise(principal)
+            return self._answer(service, call, principal, self.load(call))
+        except Unavailable:
+            raise
+        except CommonwealError as error:
+            self._record_refusal(service, call, principal, error)
+            raise
+
+    def _answer(self, service: Any, call: Call, principal: Principal, command: Any) -> Any:
+        database: Database = service.storage
+        if self.reads:
+            return database.run(
+                lambda session: self.response_schema.dump(self.handler(service, session, principal, command))
+            )
+        key = command.__dict__.pop(KEY_FIELD, None)
+
+        def write(session: Session) -> Any:
+            slot = key and Slot(session, subject=principal.subject, key=key, method=self.name, request=call.request)
+            if slot and not slot.claim():
+                answer, outcome = slot.first_answer(), trail.REPEATED
+            else:
+                answer, outcome = (
+                    self.response_schema.dump(self.handler(service, session, principal, command)),
+                    trail.DONE,
+                )
+                if slot:
+                    slot.fill(answer)
+            trail.record_call(session, self.name, principal, call.request, outcome=outcome, answer=answer)
             return answer
 
-        return database.run(work)
+        return database.run(write)
+
+    def _record_refusal(self, service: Any, call: Call, principal: Principal | None, error: CommonwealError) -> None:
+        # The transaction that it was refused in is gone. Of a read only what the caller had no right to is of interest.
+        if self.reads and not isinstance(error, Unauthenticated | Forbidden | NotFound):
+            return
+        database: Database = service.storage
+        database.run(
+            lambda session: trail.record_call(
+                session, self.name, principal, call.request, outcome=error.code, error=type(error).__name__
+            )
+        )
 
 
 def rpc(

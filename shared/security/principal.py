@@ -1,6 +1,6 @@
 """Who calls, and in which roles (design, section 6)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 PROPOSER = "proposer"
 SPONSOR = "sponsor"
@@ -25,11 +25,13 @@ class Principal:
     :param subject: the person's or system's stable name, such as an e-mail address.
     :param roles: some of :data:`ROLES`.
     :param council: the GSS code of the caller's council; assessors may have one too, others need none.
+    :param token_id: the id of the token that said so (``jti``).
     """
 
     subject: str
     roles: frozenset[str]
     council: str | None = None
+    token_id: str | None = field(default=None, compare=False)
 
     def has(self, *roles: str) -> bool:
         """Tell whether the caller holds one of the roles."""

@@ -25,6 +25,7 @@ REQUIRED_CLAIMS = ["sub", "aud", "exp", "iat", "jti", "roles"]
 CLOCK_SKEW_S = 30
 MAX_TOKEN_LENGTH = 4096
 MAX_SUBJECT_LENGTH = 128
+MAX_TOKEN_ID_LENGTH = 64
 MAX_CACHED_TOKENS = 10_000
 
 
@@ -174,8 +175,8 @@ class Verifier:
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
-    subject, roles, council = claims["sub"], claims["roles"], claims.get("council")
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH:
+    subject, roles, council, token_id = claims["sub"], claims["roles"], claims.get("council"), claims["jti"]
+    if not _is_name(subject, MAX_SUBJECT_LENGTH) or not _is_name(token_id, MAX_TOKEN_ID_LENGTH):
         raise _unsound()
     if not isinstance(roles, list) or not ROLES.issuperset(map(str, roles)):
         raise _unsound()
@@ -183,7 +184,11 @@ def _principal(claims: dict[str, Any]) -> Principal:
         raise _unsound()
     if council is None and COUNCIL_ROLES.intersection(roles):
         raise _unsound()
-    return Principal(subject=subject, roles=frozenset(roles), council=council)
+    return Principal(subject=subject, roles=frozenset(roles), council=council, token_id=token_id)
+
+
+def _is_name(value: object, max_length: int) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= max_length and value.isprintable()
 
 
 def _unsound() -> Unauthenticated:

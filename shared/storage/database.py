@@ -134,6 +134,8 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=LOCK_TIMEOUT_MS / 1000,
         pool_pre_ping=True,
+        # What a statement carries is nobody's business who reads the logs.
+        hide_parameters=True,
         connect_args={
             "options": options,
             "connect_timeout": CONNECT_TIMEOUT_S,
@@ -155,7 +157,7 @@ def _postgresql(url: str, pool_size: int) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT_MS / 1000})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_TIMEOUT_MS / 1000})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _: Any) -> None:

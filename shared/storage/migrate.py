@@ -6,7 +6,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, create_engine, pool
 
-from shared.messaging import tables
+from shared.audit import tables as audit_tables
+from shared.messaging import tables as messaging_tables
+
+#: What every service has beside its own tables.
+SHARED_METADATA = (messaging_tables.metadata, audit_tables.metadata)
 
 # Two operators who migrate at once wait for each other; any number does, as long as nobody else uses it.
 _MIGRATION_LOCK = 0x436F6D6D6F6E
@@ -35,13 +39,13 @@ def missing(service: str, engine: Engine) -> bool:
 def run_from_env(metadata: MetaData) -> None:
     """Run the migrations; the whole of every service's ``migrations/env.py``.
 
-    :param metadata: the service's own tables; those of messaging are added here.
+    :param metadata: the service's own tables; those that every service has are added here.
     """
     engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(
             connection=connection,
-            target_metadata=[metadata, tables.metadata],
+            target_metadata=[metadata, *SHARED_METADATA],
             render_as_batch=connection.dialect.name == "sqlite",
         )
         with context.begin_transaction():

@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect
 
 from services.funding.models import Base
-from shared.messaging import tables
+from shared.storage import migrate
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
 
@@ -18,7 +18,7 @@ def test_the_migrated_database_is_what_the_models_describe(open_database: OpenDa
     database = open_database("funding")
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection)
-        assert compare_metadata(context, [Base.metadata, tables.metadata]) == []  # type: ignore[arg-type]
+        assert compare_metadata(context, [Base.metadata, *migrate.SHARED_METADATA]) == []  # type: ignore[arg-type]
 
 
 def test_every_check_of_the_models_is_in_the_database(open_database: OpenDatabase) -> None:

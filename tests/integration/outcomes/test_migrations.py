@@ -7,7 +7,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from services.outcomes.models import Base
-from shared.messaging import tables
 from shared.storage import migrate
 from tests.integration.conftest import OpenDatabase
 
@@ -17,7 +16,7 @@ def test_the_migrated_database_is_the_models(open_database: OpenDatabase) -> Non
     assert not migrate.missing("outcomes", database.engine)
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        difference = compare_metadata(context, [Base.metadata, tables.metadata])
+        difference = compare_metadata(context, [Base.metadata, *migrate.SHARED_METADATA])
     assert difference == []
 
 

@@ -9,10 +9,10 @@ from services.proposals.models import Base
 from services.proposals.service import ProposalsService
 from shared.events.catalogue import SUBSCRIPTIONS
 from shared.events.proposals import EVENTS
-from shared.messaging import tables
 from shared.messaging.consumer import subscriptions_of
 from shared.messaging.rpc import methods_of
 from shared.security.principal import ROLES
+from shared.storage import migrate
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_table_of_calls_is_that_of_the_service(readme: str) -> None:
 def test_every_event_and_table_is_named(readme: str) -> None:
     names = {name for name, _, _ in EVENTS} | {name for _, name in SUBSCRIPTIONS["proposals"]}
     assert {name for name in names if f"`{name}`" not in readme} == set()
-    everything = [*Base.metadata.tables, *tables.metadata.tables]
+    everything = [name for metadata in (Base.metadata, *migrate.SHARED_METADATA) for name in metadata.tables]
     assert [table for table in everything if f"`{table}`" not in readme] == []
 
 

@@ -1,4 +1,4 @@
-"""A SQLite file with messaging's own tables, and nothing of any service."""
+"""A SQLite file with the tables that every service has, and nothing of any service."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from shared.messaging import tables
+from shared.storage import migrate
 from shared.storage.database import Database
 
 Undone = Callable[[Callable[[Session], object]], None]
@@ -18,9 +18,10 @@ class Failure(Exception):
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """An outbox, an inbox and the idempotency keys, all empty."""
+    """An outbox, an inbox, the idempotency keys and the audit trail, all empty."""
     made = Database(f"sqlite:///{tmp_path}/test.db")
-    tables.metadata.create_all(made.engine)
+    for metadata in migrate.SHARED_METADATA:
+        metadata.create_all(made.engine)
     yield made
     made.close()
 

@@ -1,0 +1,108 @@
+"""Adds rows to the audit trail: one for each write and each refusal, in the transaction that it tells of.
+
+What was asked for is not kept, only its hash: a trail is read by more people than a proposal. The ids that were named
+in it and in the answer are.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from shared import clock
+from shared.audit.tables import audit
+from shared.security.principal import Principal
+
+DONE = "done"
+#: A write that came again with its idempotency key: it had its effect before.
+REPEATED = "repeated"
+
+MAX_OBJECTS = 16
+_NAME = re.compile(r"[a-z_]{0,60}_id\Z")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
+_REFERENCE = re.compile(r"[A-Z]-\d{4}-\d{1,9}\Z")
+
+
+def record_call(
+    session: Session,
+    method: str,
+    principal: Principal | None,
+    arguments: Mapping[str, Any],
+    *,
+    outcome: str = DONE,
+    error: str | None = None,
+    answer: Any = None,
+) -> None:
+    """Add a row for a call.
+
+    :param principal: who called; None when no sound token said so.
+    :param arguments: what came with the call, as JSON values and not yet checked.
+    :param outcome: :data:`DONE`, :data:`REPEATED` or the code of the error that it was refused with.
+    :param error: the error's type, when it was refused.
+    :param answer: what it was answered with, whose ids are kept too.
+    """
+    _record(
+        session,
+        "call",
+        method,
+        outcome=outcome,
+        error=error,
+        subject=principal.subject if principal else None,
+        council=principal.council if principal else None,
+        roles=sorted(principal.roles) if principal else [],
+        token_id=principal.token_id if principal else None,
+        objects=objects_in(arguments) | objects_in(answer),
+        request=arguments,
+    )
+
+
+def record_event(session: Session, event_type: str, source: str, event_id: str, subject: str, data: Any) -> None:
+    """Add a row for an event that has its effect in this transaction.
+
+    :param source: who published it, in whose name the effect happens.
+    """
+    _record(
+        session,
+        "event",
+        event_type,
+        outcome=DONE,
+        error=None,
+        subject=source,
+        council=None,
+        roles=[],
+        token_id=None,
+        objects={"event_id": event_id, "subject": subject},
+        request=data,
+    )
+
+
+def objects_in(values: Any) -> dict[str, str]:
+    """Return the ids and references that stand at the top of a JSON object, at most :data:`MAX_OBJECTS`."""
+    if not isinstance(values, Mapping):
+        return {}
+    found = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, str)
+        and ((_NAME.match(name) and _UUID.match(value)) or (name == "reference" and _REFERENCE.match(value)))
+    }
+    return dict(sorted(found.items())[:MAX_OBJECTS])
+
+
+def _record(session: Session, kind: str, method: str, *, request: Any, **columns: Any) -> None:
+    session.execute(
+        insert(audit).values(recorded_at=clock.now(), kind=kind, method=method, request_hash=_hash(request), **columns)
+    )
+
+
+def _hash(request: Any) -> bytes:
+    try:
+        canonical = json.dumps(request, sort_keys=True, separators=(",", ":"), default=str)
+    except RecursionError:
+        # Refused for that very reason, and still to be recorded.
+        canonical = "nested too deeply"
+    return hashlib.sha256(canonical.encode()).digest()
