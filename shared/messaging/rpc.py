@@ -32,7 +32,8 @@ from shared.messaging import broker
 from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
 from shared.messaging.queue_consumer import QueueConsumer
 from shared.messaging.topology import RPC_EXCHANGE, rpc_queue_of
-from shared.security.principal import Principal
+from shared.security.principal import ROLES, Principal
+from shared.security.scope import Scope
 from shared.security.tokens import Verifier
 from shared.storage.database import Database, is_transient
 
@@ -93,6 +94,7 @@ class Method:
     :param request: schema of the keyword arguments.
     :param response: schema of the answer.
     :param roles: the roles that may call; a caller needs one of them.
+    :param scope: which rows it reaches for its caller.
     :param reads: True for a method that changes nothing; all others take an ``idempotency_key`` too.
     """
 
@@ -100,8 +102,13 @@ class Method:
     request: type[CommandSchema]
     response: type[Schema]
     roles: frozenset[str]
+    scope: Scope
     reads: bool
     handler: Handler
+
+    def __post_init__(self) -> None:
+        if not self.roles or not self.roles <= ROLES:
+            raise ValueError(f"{self.name} must name the roles that may call it, some of {', '.join(sorted(ROLES))}")
 
     @functools.cached_property
     def request_schema(self) -> CommandSchema:
@@ -183,17 +190,19 @@ class Method:
 
 
 def rpc(
-    request: type[CommandSchema], response: type[Schema], *, roles: Iterable[str], reads: bool = False
+    request: type[CommandSchema], response: type[Schema], *, roles: Iterable[str], scope: Scope, reads: bool = False
 ) -> Callable[[Handler], Callable[..., Reply]]:
     """Make a method of a nameko service callable.
 
     The method receives ``(session, principal, command)`` within a transaction and returns an object or a mapping that
     the response schema can dump. It raises the errors of :mod:`shared.errors`, and may run more than once.
     See :class:`Method` for the arguments.
+
+    :raises ValueError: for a method without a role, or with an unknown one.
     """
 
     def decorate(handler: Handler) -> Callable[..., Reply]:
-        method = Method(handler.__name__, request, response, frozenset(roles), reads, handler)
+        method = Method(handler.__name__, request, response, frozenset(roles), scope, reads, handler)
 
         @functools.wraps(handler)
         def entry(self: Any, call: Call) -> Reply:
