@@ -57,7 +57,13 @@ def test_three_people_can_go_the_whole_way() -> None:
     """The counterpart: the rule above is not kept by refusing everybody."""
     ann, ben, cat = PEOPLE[SUBJECTS[0]], PEOPLE[SUBJECTS[2]], PEOPLE[SUBJECTS[3]]
     award, tranche = AnAward(offered_by=ann.subject), ATranche(state=TrancheState.CLAIMABLE)
-    for action, who in (("approve_award", ben), ("accept_award", cat), ("request", ann), ("approve", ben), ("pay", cat)):
+    for action, who in (
+        ("approve_award", ben),
+        ("accept_award", cat),
+        ("request", ann),
+        ("approve", ben),
+        ("pay", cat),
+    ):
         ACTIONS[action](award, tranche, who)
     assert (award.state, tranche.state) == (AwardState.ACTIVE, TrancheState.PAID)
 
