@@ -113,6 +113,8 @@ class Method:
     def __post_init__(self) -> None:
         if not self.roles or not self.roles <= ROLES:
             raise ValueError(f"{self.name} must name the roles that may call it, some of {', '.join(sorted(ROLES))}")
+        if not isinstance(self.scope, Scope):
+            raise TypeError(f"{self.name} must name its scope: which rows it reaches for its caller")
 
     @functools.cached_property
     def request_schema(self) -> CommandSchema:
@@ -203,6 +205,7 @@ def rpc(
     See :class:`Method` for the arguments.
 
     :raises ValueError: for a method without a role, or with an unknown one.
+    :raises TypeError: for a method without a scope.
     """
 
     def decorate(handler: Handler) -> Callable[..., Reply]:
