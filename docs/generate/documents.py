@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from docs.generate import asyncapi, events
+from docs.generate import asyncapi, events, rpc
 
 DIRECTORY = Path(__file__).parents[1]
 
 
 def documents() -> dict[str, str]:
     """Return the text of each generated file of ``docs/``; the same code gives the same text."""
-    return {"events.md": events.text(), "asyncapi.yaml": asyncapi.text()}
+    return {"events.md": events.text(), "asyncapi.yaml": asyncapi.text(), "rpc.md": rpc.text()}

@@ -1,19 +1,16 @@
 """``docs/events.md``: the events for people who build something that publishes or consumes them."""
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema
 
+from docs.generate.field_text import limits, spaced, table, type_of
 from docs.generate.glossary import meaning_of, purpose_of
-from docs.generate.json_schema import bounds_in_words, nested_schema
+from docs.generate.json_schema import nested_schema
 from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, EventType
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
 from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
-from shared.proposal_content import NoRepeats
 from tests.support.samples import Sample, samples_of
 
 HEADER = "<!-- Written by `make docs` from shared/events and tests/contract/samples; change those. -->\n\n"
@@ -99,7 +96,7 @@ def _introduction() -> str:
     kind = EVENT_TYPES["commonweal.funding.project_funded.v1"]
     sample = samples_of(kind.type)[0]
     return INTRODUCTION.format(
-        overview=_table(("event", "published by", "consumed by", "versions"), _overview()),
+        overview=table(("event", "published by", "consumed by", "versions"), _overview()),
         exchange=exchange_of(kind.source),
         dead_letters=dead_letters_of(_consumers(kind)[0]),
         sample=sample,
@@ -149,16 +146,20 @@ def _of_event(kind: EventType) -> str:
 """
 
 
-def _of_parts() -> str:
-    """Describe the schemas that events have in common or nested in them."""
+def parts() -> dict[str, Schema]:
+    """Return the schemas that events have in common or nested in them, by name."""
     nested: dict[str, Schema] = {}
     for kind in EVENT_TYPES.values():
         _collect(kind.schema(), nested)
-    parts = [
-        f'<a id="{name.lower()}"></a>\n\n### {_spaced(name)}\n\n{purpose_of(type(schema))}\n\n{_of_fields(schema)}\n'
-        for name, schema in nested.items()
+    return nested
+
+
+def _of_parts() -> str:
+    described = [
+        f'<a id="{name.lower()}"></a>\n\n### {spaced(name)}\n\n{purpose_of(type(schema))}\n\n{_of_fields(schema)}\n'
+        for name, schema in parts().items()
     ]
-    return "\n".join(["## Parts of events\n", *parts])
+    return "\n".join(["## Parts of events\n", *described])
 
 
 def _collect(schema: Schema, nested: dict[str, Schema]) -> None:
@@ -169,15 +170,19 @@ def _collect(schema: Schema, nested: dict[str, Schema]) -> None:
             _collect(inner, nested)
 
 
+def _link(part: str) -> str:
+    return f"#{part.lower()}"
+
+
 def _of_fields(schema: Schema) -> str:
-    return _table(
+    return table(
         ("field", "type", "needed", "limits", "meaning"),
         (
             (
                 f"`{name}`",
-                _type(field),
+                type_of(field, _link),
                 "yes" if field.required else "no, or `null`" if field.allow_none else "no",
-                _limits(field),
+                limits(field),
                 meaning_of(schema, name),
             )
             for name, field in schema.fields.items()
@@ -195,62 +200,3 @@ def _example(sample: Sample, others: list[Sample]) -> str:
         links = ", ".join(f"[{other.label}](../tests/contract/samples/{other.path.as_posix()})" for other in others)
         shown += f"\n\nOther samples: {links}."
     return shown
-
-
-_TYPES: dict[type, Callable[[Any], str]] = {
-    Id: lambda field: "identifier",
-    Gss: lambda field: "council",
-    Day: lambda field: "day",
-    Moment: lambda field: "moment",
-    FinancialYear: lambda field: "financial year",
-    DecimalString: lambda field: "decimal",
-    Key: lambda field: "key",
-    Text: lambda field: "lines" if field.lines else "line",
-    Pence: lambda field: "pence",
-    WholeNumber: lambda field: "whole number",
-    fields.String: lambda field: "text",
-    fields.List: lambda field: f"list of {_type(field.inner)}",
-    fields.Nested: lambda field: f"[{_spaced(type(field.schema).__name__)}](#{type(field.schema).__name__.lower()})",
-}
-
-
-def _type(field: fields.Field[Any]) -> str:
-    return _TYPES[type(field)](field)
-
-
-def _limits(field: fields.Field[Any]) -> str:
-    if isinstance(field, Key | FinancialYear):
-        return ""
-    if isinstance(field, Text):
-        return f"at most {field.max_length:,} letters"
-    found = [bounds_in_words(field).strip(" .")]
-    found += [limit for rule in field.validators for limit in _in_words(rule, field)]
-    if isinstance(field, fields.List):
-        found.append(_limits(field.inner))
-    return "; ".join(filter(None, found))
-
-
-def _in_words(rule: Any, field: fields.Field[Any]) -> Iterator[str]:
-    if isinstance(rule, validate.OneOf):
-        yield "one of " + ", ".join(f"`{choice}`" for choice in rule.choices)
-    elif isinstance(rule, validate.Range):
-        yield f"{rule.min:,} to {rule.max:,}"
-    elif isinstance(rule, validate.Length):
-        what = "items" if isinstance(field, fields.List) else "letters"
-        if rule.min and rule.max:
-            yield f"{rule.min:,} to {rule.max:,} {what}"
-        else:
-            yield f"at most {rule.max:,} {what}" if rule.max else f"{rule.min:,} or more {what}"
-    elif isinstance(rule, NoRepeats):
-        yield "no two the same" if not rule.names else "no two with the same " + " and ".join(rule.names)
-    else:
-        raise TypeError(f"Nothing says what the validator {type(rule).__name__} is in words; add it to {__name__}.")
-
-
-def _spaced(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-
-
-def _table(head: tuple[str, ...], rows: Any) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |".replace("|  |", "| |") for cells in lines)

@@ -20,7 +20,7 @@ from shared.storage.provider import Storage
 
 
 class FundingService:
-    """What the funding service offers, and which events it handles."""
+    """Pools with their members, contributions and ledger; awards and their drawdowns."""
 
     name = "funding"
 

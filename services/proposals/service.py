@@ -18,7 +18,7 @@ from shared.storage.provider import Storage
 
 
 class ProposalsService:
-    """Entrypoints only: what they mean is said where they are handled."""
+    """Rounds, proposals with their revisions and confirmations, assessments and decisions."""
 
     name = "proposals"
 
@@ -29,66 +29,82 @@ class ProposalsService:
 
     @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Announce a round."""
         return handlers.open_round(session, principal, command)
 
     @rpc(schemas.CloseRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def close_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Close a round, early or once its last day is over."""
         return handlers.close_round(session, principal, command)
 
     @rpc(schemas.GetRound, schemas.RoundView, roles=ROLES, scope=EVERY_ROW, reads=True)
     def get_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return a round."""
         return handlers.get_round(session, principal, command)
 
     @rpc(schemas.ListRounds, schemas.RoundPage, roles=ROLES, scope=EVERY_ROW, reads=True)
     def list_rounds(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return a page of rounds."""
         return handlers.list_rounds(session, principal, command)
 
     @rpc(schemas.CreateProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def create_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Begin a draft for a round."""
         return handlers.create_proposal(session, principal, command)
 
     @rpc(schemas.UpdateProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def update_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Replace a draft's content."""
         return handlers.update_proposal(session, principal, command)
 
     @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Hand a draft in: it is frozen as a revision, which every council that takes part is asked to confirm."""
         return handlers.submit_proposal(session, principal, command)
 
     @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def withdraw_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Take a proposal back."""
         return handlers.withdraw_proposal(session, principal, command)
 
     @rpc(schemas.ConfirmParticipation, schemas.ProposalView, roles={SPONSOR}, scope=access.TAKES_PART)
     def confirm_participation(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Say that the caller's council stands behind a revision."""
         return handlers.confirm_participation(session, principal, command)
 
     @rpc(schemas.DeclineParticipation, schemas.ProposalView, roles={SPONSOR}, scope=access.TAKES_PART)
     def decline_participation(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Say that the caller's council does not stand behind a revision."""
         return handlers.decline_participation(session, principal, command)
 
     @rpc(schemas.CheckEligibility, schemas.EligibilityView, roles=ROLES, scope=access.known, reads=True)
     def check_eligibility(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return each rule of eligibility, whether it is met, and why."""
         return handlers.check_eligibility(session, principal, command)
 
     @rpc(schemas.GetProposal, schemas.ProposalView, roles=ROLES, scope=access.known, reads=True)
     def get_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return a proposal with its content."""
         return handlers.get_proposal(session, principal, command)
 
     @rpc(schemas.ListProposals, schemas.ProposalPage, roles=ROLES, scope=access.known, reads=True)
     def list_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return a page of proposals."""
         return handlers.list_proposals(session, principal, command)
 
     @rpc(schemas.GetRevision, schemas.RevisionView, roles=ROLES, scope=access.known, reads=True)
     def get_revision(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return a revision as it was handed in."""
         return handlers.get_revision(session, principal, command)
 
     @rpc(schemas.DeclareConflict, schemas.ConflictView, roles={ASSESSOR, PANEL_CHAIR}, scope=access.known)
     def declare_conflict(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Declare an interest in a proposal; whoever does neither assesses nor decides it."""
         return handlers.declare_conflict(session, principal, command)
 
     @rpc(schemas.SubmitAssessment, schemas.AssessmentView, roles={ASSESSOR}, scope=access.DISINTERESTED)
     def submit_assessment(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Give the caller's scores of a revision, once and for good."""
         return handlers.submit_assessment(session, principal, command)
 
     @rpc(
@@ -99,14 +115,17 @@ class ProposalsService:
         reads=True,
     )
     def list_assessments(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return a page of a proposal's assessments."""
         return handlers.list_assessments(session, principal, command)
 
     @rpc(schemas.RequestChanges, schemas.ProposalView, roles={PANEL_CHAIR}, scope=access.DISINTERESTED)
     def request_changes(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Send a revision back to its lead council."""
         return handlers.request_changes(session, principal, command)
 
     @rpc(schemas.Determine, schemas.ProposalView, roles={PANEL_CHAIR}, scope=access.DISINTERESTED)
     def determine(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Put the panel's decision on record."""
         return handlers.determine(session, principal, command)
 
     @event_handler("funding", "member_joined")

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, FormatChecker
 from marshmallow import Schema, fields, validate
 
-from docs.generate import asyncapi, json_schema
+from docs.generate import asyncapi, json_schema, rpc
 from docs.generate.documents import DIRECTORY, documents
 from docs.generate.glossary import MEANINGS, meaning_of
 from shared.events.catalogue import EVENT_TYPES, SUBSCRIPTIONS, EventType
 from shared.fields import Id, Text
+from shared.messaging.rpc import methods_of
 from tests.support.node import DIRECTORY as NODE_DIRECTORY
 from tests.support.node import Node
 from tests.support.samples import fields_of, samples_of
@@ -32,7 +33,7 @@ def generated() -> dict[str, str]:
     return documents()
 
 
-@pytest.mark.parametrize("name", ["asyncapi.yaml", "events.md"])
+@pytest.mark.parametrize("name", ["asyncapi.yaml", "events.md", "rpc.md"])
 def test_a_generated_document_is_current(generated: dict[str, str], name: str) -> None:
     assert (DIRECTORY / name).read_text() == generated[name], f"docs/{name} is stale. Run: make docs"
 
@@ -155,20 +156,65 @@ def test_a_field_that_nobody_explains_is_told() -> None:
 
 def test_the_glossary_explains_nothing_that_is_not_there() -> None:
     names: set[str] = set()
-    for kind in EVENT_TYPES.values():
-        names |= {path.rpartition(".")[2] for path, _ in fields_of(kind.schema())}
-        names |= {f"{kind.schema.__name__}.{name}" for name in kind.schema().fields}
+    schemas = [kind.schema() for kind in EVENT_TYPES.values()]
+    for service in rpc.SERVICES:
+        schemas += [method.request() for method in methods_of(service).values()]
+        schemas += rpc.schemas_of(service).values()
+    for schema in schemas:
+        names |= {path.rpartition(".")[2] for path, _ in fields_of(schema)}
+        names |= {f"{kind.__name__}.{name}" for kind in type(schema).__mro__ for name in schema.fields}
     assert set(MEANINGS) - names == set()
+
+
+def anchors_of(name: str) -> set[str]:
+    found = re.findall(r'<a id="([^"]+)"></a>', (DIRECTORY / name).read_text())
+    assert len(found) == len(set(found)), "an anchor stands twice"
+    return set(found)
+
+
+def check_links(name: str) -> None:
+    text = (DIRECTORY / name).read_text()
+    headings = {
+        re.sub(r"[^a-z0-9 ]", "", line.lower()).replace(" ", "-") for line in re.findall("^#+ (.+)$", text, re.M)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors_of(name) | headings
+    for target in re.findall(r"\]\(((?:\.\./)?[a-z][^)#:]*)\)", text):
+        assert (DIRECTORY / target).exists(), target
 
 
 def test_the_events_are_all_described_for_people() -> None:
     text = (DIRECTORY / "events.md").read_text()
     for kind in EVENT_TYPES.values():
         assert f"### {kind.name}, version {kind.version}\n" in text
-    anchors = set(re.findall(r'<a id="([^"]+)"></a>', text))
-    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
-    for target in re.findall(r"\]\(((?:\.\./)?[a-z][^)#:]*)\)", text):
-        assert (DIRECTORY / target).exists(), target
+    check_links("events.md")
+
+
+def test_the_calls_are_all_described_for_people() -> None:
+    text = (DIRECTORY / "rpc.md").read_text()
+    check_links("rpc.md")
+    others = set(re.findall(r"\]\(events\.md#([^)]+)\)", text))
+    assert others - {"how-fields-are-written"} <= anchors_of("events.md")
+    for service in rpc.SERVICES:
+        for method in methods_of(service).values():
+            assert f'<a id="{service.name}-{method.name}"></a>\n\n### {method.name}\n\n{method.handler.__doc__}' in text
+
+
+@pytest.mark.parametrize("service", rpc.SERVICES)
+def test_the_table_of_methods_and_roles_says_what_the_methods_say(service: Any) -> None:
+    text = (DIRECTORY / "rpc.md").read_text()
+    rows = re.findall(
+        rf"^\| \[(\w+)\]\(#{service.name}-\w+\) \| (reads|writes) \|(.+)\| \[(.+)\]\(.+\) \|$", text, re.M
+    )
+    shown = {
+        name: (kind, {role for role, cell in zip(rpc.COLUMNS, cells.split("|"), strict=True) if cell.strip()}, rows_of)
+        for name, kind, cells, rows_of in rows
+    }
+    assert shown == {
+        method.name: ("reads" if method.reads else "writes", method.roles, method.scope.name.replace("_", " "))
+        for method in methods_of(service).values()
+    }
+    for method in methods_of(service).values():
+        assert method.scope.sentence in text
 
 
 def test_the_packages_for_node_are_pinned_and_name_no_registry() -> None:
