@@ -69,7 +69,8 @@ with Client("amqp://user:password@host:5672/vhost", token) as client:
 A call carries a token, which names the person, the council and the roles. Each method states two rules, and the tables
 below are made of them: the roles that may call it, of which the caller needs one, and the rows that it then reaches.
 `proposer`, `sponsor` and `s95_officer` are roles within the council of the token; the council of another role gives no
-right in it.
+right in it. `tests/integration/security/test_methods_and_roles.py` tries every method in every role, and each council's
+rows from two others.
 
 What a caller may not know of is refused as `NotFound`, in the same words as what does not exist. Where it takes two
 people, as for money, a person is one in all roles, tokens and spellings: whoever asks for something, or reports it,

@@ -1,6 +1,5 @@
 """The service's README says what the service does."""
 
-import re
 from importlib.resources import files
 
 import pytest
@@ -10,28 +9,12 @@ from services.proposals.service import ProposalsService
 from shared.events.catalogue import SUBSCRIPTIONS
 from shared.events.proposals import EVENTS
 from shared.messaging.consumer import subscriptions_of
-from shared.messaging.rpc import methods_of
-from shared.security.principal import ROLES
 from shared.storage import migrate
 
 
 @pytest.fixture(scope="module")
 def readme() -> str:
     return files("services.proposals").joinpath("README.md").read_text()
-
-
-def test_the_table_of_calls_is_that_of_the_service(readme: str) -> None:
-    rows = re.findall(r"^\| `(\w+)\((.*)\)` \| (.+) \| (\w+) \|$", readme, re.MULTILINE)
-    described = {name: (arguments.split(", "), roles, answer) for name, arguments, roles, answer in rows}
-    offered = {
-        name: (
-            sorted(method.request().fields),
-            "all" if method.roles == ROLES else ", ".join(sorted(method.roles)),
-            method.response.__name__,
-        )
-        for name, method in methods_of(ProposalsService).items()
-    }
-    assert {name: (sorted(call[0]), *call[1:]) for name, call in described.items()} == offered
 
 
 def test_every_event_and_table_is_named(readme: str) -> None:
