@@ -146,7 +146,7 @@ def call(stage: Stage, service: str, method: str, role: str, council: str | None
 
 def said(refusal: Any) -> tuple[Any, ...]:
     """All that a refusal tells its caller; of an answer, that it is none."""
-    assert isinstance(refusal, CommonwealError), f"answered: {refusal}"
+    assert isinstance(refusal, CommonwealError), "it was answered"
     return type(refusal), refusal.code, refusal.message, refusal.fields
 
 
