@@ -198,7 +198,7 @@ def test_a_remembered_token_stops_working_when_it_expires(verifier: Verifier, mo
 
 
 def test_what_is_remembered_is_bounded(verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MAX_CACHED_TOKENS", 5)
+    monkeypatch.setattr(tokens, "MAX_REMEMBERED_TOKENS", 5)
     for number in range(17):
         verifier.verify(KEY.issue(f"caller-{number}", [CDO]))
         assert len(verifier._remembered) <= 5
