@@ -220,7 +220,7 @@ class Verifier:
         """
         _check_form(token)
         try:
-            key_id = jwt.get_unverified_header(token).get("kid")
+            key_id = jwt.get_unverified_header(token).get("kid", "")
             key = self._keys.get(key_id)
             if key is None:
                 raise TokenRefused(f"it names the key {key_id}, which is not among those that are accepted")
