@@ -15,6 +15,7 @@ import jwt
 
 from shared.ops.key_directory import RETIRED_FILE, KeyDirectory
 from shared.ops.letter_text import safe
+from shared.security import keys
 from shared.security.tokens import TokenRefused, Verifier
 
 MAX_SHOWN = 200
@@ -95,7 +96,7 @@ class Look:
 
 def _reason(token: str, key_id: object, keys_file: Path, audience: str) -> str | None:
     try:
-        sound = Verifier.read(keys_file, audience=audience).check(token)
+        sound = Verifier(keys.decode(keys.content_of(keys_file)), audience=audience).check(token)
     except TokenRefused as error:
         return _retirement(token, key_id, keys_file, audience) or str(error)
     now = datetime.now(UTC).timestamp()

@@ -152,13 +152,11 @@ class Verifier:
 
     :param jwks: the content of a JWKS file.
     :param audience: which deployment tokens must be for.
-    :raises ValueError: when it is no JWKS, or holds no key.
+    :raises ValueError: when it is no JWKS.
     """
 
     def __init__(self, jwks: object, *, audience: str = AUDIENCE) -> None:
         self._keys = keys.parse(jwks)
-        if not self._keys:
-            raise ValueError("it holds no key; commonweal-ops keys new makes one")
         self.audience = audience
         # By their hashes: whoever sees this memory has no token to use.
         self._remembered: OrderedDict[bytes, Sound] = OrderedDict()
@@ -182,6 +180,8 @@ class Verifier:
         """
         content = keys.content_of(path)
         verifier = cls(keys.decode(content), audience=audience)
+        if not verifier._keys:
+            raise ValueError("it holds no key; commonweal-ops keys new makes one")
         verifier._path, verifier._content = path, content
         verifier._look_again_at = time.monotonic() + KEYS_LOOK_INTERVAL_S
         return verifier
