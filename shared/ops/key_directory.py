@@ -23,7 +23,7 @@ LOCK_INTERVAL_S = 0.05
 PRIVATE_MODE = 0o600
 PUBLIC_MODE = 0o644
 
-#: What is known of a key's private half, from best to worst for its secrecy.
+#: How it stands with a key's private half in the directory.
 ABSENT, HERE, READABLE_BY_OTHERS, NOT_ITS_OWN = "absent", "here", "readable by others", "not its own"
 
 

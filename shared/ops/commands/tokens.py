@@ -79,15 +79,13 @@ def list_(directory: Path, as_json: bool) -> None:
 def _line(entry: Entry) -> str:
     if entry.is_accepted:
         standing = "accepted"
+    elif entry.thumbprint is None:
+        standing = "unknown to services"
     else:
-        standing = (
-            "unknown to services" if entry.thumbprint is None else f"retired {entry.retired_at or 'some time ago'}"
-        )
+        standing = f"retired {entry.retired_at or 'some time ago'}"
     private = "no private half" if entry.private_half == ABSENT else f"private half {entry.private_half}"
-    return "\t".join(
-        safe(cell)
-        for cell in (entry.key_id, standing, f"made {entry.made_at or '-'}", private, entry.thumbprint or "-")
-    )
+    cells = (entry.key_id, standing, f"made {entry.made_at or '-'}", private, entry.thumbprint or "-")
+    return "\t".join(map(safe, cells))
 
 
 @keys.command()
