@@ -399,7 +399,7 @@ class TestTimes:
         {"aud": "elsewhere"}, {"aud": ABSENT}, {"roles": ["emperor"]}, {"sub": "Ann"}, {"jti": ABSENT}, {"sub": 5},
         {"council": "Fife"}, {"nbf": 2**33},
     ],
-    ids=repr,
+    ids="-".join,
 )  # fmt: skip
 def test_only_a_token_that_was_good_here_is_said_to_have_expired(verifier: Verifier, changes: dict[str, Any]) -> None:
     old = {"iat": now() - 3 * HOUR, "exp": now() - HOUR}
