@@ -1,21 +1,35 @@
-"""Finds pools and awards for a caller, and tells nobody of those that are not theirs to know of."""
+"""Which pools, awards and candidates a caller reaches; nobody is told of those that are not theirs to know of."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from services.funding import ledger
 from services.funding.domain import AwardState
-from services.funding.models import Award, CandidateCouncil, Member, Pool, Tranche
+from services.funding.models import (
+    Award,
+    Candidate,
+    CandidateCouncil,
+    LedgerAccount,
+    LedgerPosting,
+    LedgerTransaction,
+    Member,
+    Pool,
+    Tranche,
+)
 from shared.errors import Conflict, NotFound
-from shared.security.principal import APPROVER, CDO, OPERATOR, TREASURER, Principal
+from shared.security.principal import APPROVER, CDO, COUNCIL_ROLES, OPERATOR, TREASURER, Principal
+from shared.security.scope import Scope, enforces
 
 #: Roles that see every pool and every award; others see what their own council takes part in.
 STEWARDS = frozenset({TREASURER, APPROVER, CDO, OPERATOR})
+READERS = STEWARDS | COUNCIL_ROLES
 
 # Not a full FOR UPDATE: rows that refer to the locked one may still be inserted meanwhile, as a ledger transaction of
 # the pool is, and its transaction need not wait in turn for one that waits for the ledger.
-ROW_LOCK = {"key_share": True}
+ROW_LOCK: dict[str, Any] = {"key_share": True}
 
 
 def sees_everything(principal: Principal) -> bool:
@@ -23,26 +37,86 @@ def sees_everything(principal: Principal) -> bool:
     return principal.has(*STEWARDS)
 
 
+@enforces(
+    "pools",
+    "Treasurer, approver, CDO and operator: every pool. A council's people: the pools of which their council is a"
+    " member, with the sums of their own council; no other exists for them.",
+)
+def pools(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that a pool meets when the caller may know of it."""
+    if sees_everything(principal):
+        return true()
+    return exists(select(Member.council).where(Member.pool_id == Pool.id, Member.council == _own_council(principal)))
+
+
+@enforces(
+    "transactions",
+    "Treasurer, approver, CDO and operator: the ledger of every pool. A council's people: of the pools of which their"
+    " council is a member, the transactions that move its own accounts.",
+)
+def transactions(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that a transaction, of a pool that the caller may know of, meets when it may be read."""
+    if sees_everything(principal):
+        return true()
+    council = str(_own_council(principal))
+    own_accounts = [ledger.council_account(council), ledger.pledged_account(council)]
+    return LedgerTransaction.postings.any(LedgerPosting.account.has(LedgerAccount.name.in_(own_accounts)))
+
+
+@enforces(
+    "candidates",
+    "Treasurer, approver, CDO and operator: every approved proposal without a live award. A council's people: those in"
+    " which their council takes part, and only by way of a pool of which it is a member.",
+)
+def candidates(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that a candidate meets when the caller may know of it."""
+    return _concerns(principal, Candidate.proposal_id)
+
+
+@enforces(
+    "awards",
+    "Treasurer, approver, CDO and operator: every award. A council's people: the awards of proposals in which their"
+    " council takes part; no other exists for them.",
+)
+def awards(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that an award meets when the caller may know of it."""
+    return _concerns(principal, Award.proposal_id)
+
+
+#: Enforced by :func:`.domain.accept_award` and its like, on what :func:`award` finds.
+LED_AWARDS = Scope(
+    "led_awards",
+    "The awards of proposals that the caller's council leads. One in which it only takes part is refused as"
+    " `Forbidden`; no other exists for the caller.",
+)
+
+
 def pool(session: Session, principal: Principal, pool_id: UUID, *, lock: bool = False) -> Pool:
-    """Return a pool.
+    """Return a pool in :data:`pools`.
 
     :param lock: hold its row until the transaction ends; taken after an award's row and before the ledger's accounts.
-    :raises NotFound: when there is none, or the caller's council is not a member.
+    :raises NotFound: when there is none, or none for this caller.
     """
-    found = session.get(Pool, pool_id, populate_existing=lock, with_for_update=ROW_LOCK if lock else None)
-    if found is None or not (sees_everything(principal) or _is_member(session, found, principal.council)):
+    statement = select(Pool).where(Pool.id == pool_id, pools(principal))
+    if lock:
+        statement = statement.with_for_update(**ROW_LOCK).execution_options(populate_existing=True)
+    found = session.scalar(statement)
+    if found is None:
         raise NotFound("no_such_pool", "There is no pool with this pool_id that you may see; check the id.")
     return found
 
 
 def award(session: Session, principal: Principal, award_id: UUID, *, lock: bool = False) -> Award:
-    """Return an award.
+    """Return an award in :data:`awards`.
 
     :param lock: hold its row until the transaction ends; taken before every other.
-    :raises NotFound: when there is none, or the caller's council takes no part in its proposal.
+    :raises NotFound: when there is none, or none for this caller.
     """
-    found = locked_award(session, award_id) if lock else session.get(Award, award_id)
-    if found is None or not (sees_everything(principal) or _takes_part(session, found, principal.council)):
+    statement = select(Award).where(Award.id == award_id, awards(principal))
+    if lock:
+        statement = statement.with_for_update(**ROW_LOCK).execution_options(populate_existing=True)
+    found = session.scalar(statement)
+    if found is None:
         raise NotFound("no_such_award", "There is no award with this award_id that you may see; check the id.")
     return found
 
@@ -76,9 +150,10 @@ def with_council(proposal_id: InstrumentedAttribute[UUID], council: str | None) 
     )
 
 
-def _is_member(session: Session, pool: Pool, council: str | None) -> bool:
-    return council is not None and session.get(Member, (pool.id, council)) is not None
+def _concerns(principal: Principal, proposal_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    return true() if sees_everything(principal) else with_council(proposal_id, _own_council(principal))
 
 
-def _takes_part(session: Session, award: Award, council: str | None) -> bool:
-    return council is not None and session.get(CandidateCouncil, (award.proposal_id, council)) is not None
+def _own_council(principal: Principal) -> str | None:
+    # Others, such as assessors, may have a council too, and no right in it.
+    return principal.council if principal.has(*COUNCIL_ROLES) else None

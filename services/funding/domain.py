@@ -14,6 +14,7 @@ from uuid import UUID
 from shared import councils, periods
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.money import format_pounds
+from shared.security.people import is_among
 from shared.security.principal import PROPOSER, S95_OFFICER, Principal
 
 #: A pool is for this many whole financial years at most.
@@ -249,11 +250,12 @@ def accept_award(award: AwardFacts, *, by: Principal, at: datetime, project_id: 
 
     :param project_id: the id that the project gets.
     :raises Forbidden: ``not_the_lead`` for anybody but a Section 95 officer of the lead council; ``two_people`` for
-        whoever approved the offer.
+        whoever made or approved the offer.
     :raises Conflict: when the offer is not approved, was answered before, or has expired.
     """
     _check_acts_for_lead(award, by, S95_OFFICER, "Section 95 officer")
     _check_open_for_an_answer(award)
+    _check_two_people(award.offered_by, by, "made this offer", "accept it")
     _check_two_people(award.approved_by, by, "approved this offer", "accept it")
     _check_not_expired(award, at)
     award.state = AwardState.ACTIVE
@@ -296,7 +298,7 @@ def _check_acts_for_lead(award: AwardFacts, by: Principal, role: str, title: str
 
 def _check_two_people(first: str | None, second: Principal, did: str, next_step: str) -> None:
     """Two people for money: whoever asks or records never approves the same thing, whatever roles they hold."""
-    if first == second.subject:
+    if is_among(second.subject, [first]):
         raise Forbidden("two_people", f"You {did}, so a second person must {next_step}.")
 
 
@@ -369,11 +371,12 @@ def pay_tranche(tranche: TrancheFacts, *, by: Principal, paid_on: date, today: d
     """Note that a tranche was paid.
 
     :param by: who records the payment.
-    :raises Forbidden: ``two_people`` for whoever approved the drawdown.
+    :raises Forbidden: ``two_people`` for whoever requested or approved the drawdown.
     :raises Conflict: when the drawdown is not approved.
     :raises Invalid: for a day in the future, or before the approval.
     """
     _check_tranche_is(tranche, TrancheState.APPROVED, "paid")
+    _check_two_people(tranche.requested_by, by, "requested this drawdown", "record its payment")
     _check_two_people(tranche.approved_by, by, "approved this drawdown", "record its payment")
     check_not_in_the_future("paid_on", paid_on, today)
     if tranche.approved_at is not None and paid_on < tranche.approved_at.date():

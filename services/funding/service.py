@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.funding import schemas
-from services.funding.access import STEWARDS
+from services.funding import access, schemas
+from services.funding.access import LED_AWARDS, READERS, STEWARDS
 from services.funding.handlers import awards, books, candidates, drawdowns, pools
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -14,10 +14,9 @@ from shared.messaging.events import Event
 from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
-from shared.security.principal import APPROVER, COUNCIL_ROLES, PROPOSER, S95_OFFICER, TREASURER, Principal
+from shared.security.principal import APPROVER, PROPOSER, S95_OFFICER, TREASURER, Principal
+from shared.security.scope import EVERY_ROW
 from shared.storage.provider import Storage
-
-READERS = STEWARDS | COUNCIL_ROLES
 
 
 class FundingService:
@@ -32,96 +31,96 @@ class FundingService:
 
     # Pools
 
-    @rpc(schemas.CreatePool, schemas.PoolView, roles={TREASURER})
+    @rpc(schemas.CreatePool, schemas.PoolView, roles={TREASURER}, scope=EVERY_ROW)
     def create_pool(self, session: Session, principal: Principal, command: Command) -> Any:
         """Open a pool."""
         return pools.create_pool(session, principal, command)
 
-    @rpc(schemas.AddMember, schemas.PoolView, roles={TREASURER})
+    @rpc(schemas.AddMember, schemas.PoolView, roles={TREASURER}, scope=access.pools)
     def add_member(self, session: Session, principal: Principal, command: Command) -> Any:
         """Make a council a member."""
         return pools.add_member(session, principal, command)
 
-    @rpc(schemas.SetContributions, schemas.ContributionsView, roles={TREASURER})
+    @rpc(schemas.SetContributions, schemas.ContributionsView, roles={TREASURER}, scope=access.pools)
     def set_contributions(self, session: Session, principal: Principal, command: Command) -> Any:
         """Share and pledge what the members pay for a financial year."""
         return pools.set_contributions(session, principal, command)
 
-    @rpc(schemas.RecordReceipt, schemas.ReceiptView, roles={TREASURER})
+    @rpc(schemas.RecordReceipt, schemas.ReceiptView, roles={TREASURER}, scope=access.pools)
     def record_receipt(self, session: Session, principal: Principal, command: Command) -> Any:
         """Record that a council's money arrived."""
         return pools.record_receipt(session, principal, command)
 
-    @rpc(schemas.GetPool, schemas.PoolView, roles=READERS, reads=True)
+    @rpc(schemas.GetPool, schemas.PoolView, roles=READERS, scope=access.pools, reads=True)
     def get_pool(self, session: Session, principal: Principal, command: Command) -> Any:
         """Return a pool, its members and where its money is."""
         return pools.get_pool(session, principal, command)
 
-    @rpc(schemas.ListTransactions, schemas.TransactionPage, roles=READERS, reads=True)
+    @rpc(schemas.ListTransactions, schemas.TransactionPage, roles=READERS, scope=access.transactions, reads=True)
     def list_transactions(self, session: Session, principal: Principal, command: Command) -> Any:
         """Return a page of a pool's ledger."""
         return books.list_transactions(session, principal, command)
 
-    @rpc(schemas.VerifyLedger, schemas.VerificationView, roles=STEWARDS, reads=True)
+    @rpc(schemas.VerifyLedger, schemas.VerificationView, roles=STEWARDS, scope=access.pools, reads=True)
     def verify_ledger(self, session: Session, principal: Principal, command: Command) -> Any:
         """Check a pool's ledger against its own rows."""
         return books.verify_ledger(session, principal, command)
 
     # Awards
 
-    @rpc(schemas.ListCandidates, schemas.CandidatePage, roles=READERS, reads=True)
+    @rpc(schemas.ListCandidates, schemas.CandidatePage, roles=READERS, scope=access.candidates, reads=True)
     def list_candidates(self, session: Session, principal: Principal, command: Command) -> Any:
         """Return a page of the approved proposals that wait for an award."""
         return candidates.list_candidates(session, principal, command)
 
-    @rpc(schemas.OfferAward, schemas.AwardView, roles={TREASURER})
+    @rpc(schemas.OfferAward, schemas.AwardView, roles={TREASURER}, scope=access.candidates)
     def offer_award(self, session: Session, principal: Principal, command: Command) -> Any:
         """Hold an approved proposal's money and ask a second person to approve the offer."""
         return awards.offer_award(session, principal, command)
 
-    @rpc(schemas.ApproveAward, schemas.AwardView, roles={APPROVER})
+    @rpc(schemas.ApproveAward, schemas.AwardView, roles={APPROVER}, scope=access.awards)
     def approve_award(self, session: Session, principal: Principal, command: Command) -> Any:
         """Open an offer for acceptance, as the second person."""
         return awards.approve_award(session, principal, command)
 
-    @rpc(schemas.AcceptAward, schemas.AwardView, roles={S95_OFFICER})
+    @rpc(schemas.AcceptAward, schemas.AwardView, roles={S95_OFFICER}, scope=LED_AWARDS)
     def accept_award(self, session: Session, principal: Principal, command: Command) -> Any:
         """Take an offer for the lead council: the project is funded."""
         return awards.accept_award(session, principal, command)
 
-    @rpc(schemas.DeclineAward, schemas.AwardView, roles={S95_OFFICER})
+    @rpc(schemas.DeclineAward, schemas.AwardView, roles={S95_OFFICER}, scope=LED_AWARDS)
     def decline_award(self, session: Session, principal: Principal, command: Command) -> Any:
         """Turn an offer down for the lead council."""
         return awards.decline_award(session, principal, command)
 
-    @rpc(schemas.GetAward, schemas.AwardView, roles=READERS, reads=True)
+    @rpc(schemas.GetAward, schemas.AwardView, roles=READERS, scope=access.awards, reads=True)
     def get_award(self, session: Session, principal: Principal, command: Command) -> Any:
         """Return an award."""
         return awards.get_award(session, principal, command)
 
-    @rpc(schemas.ListAwards, schemas.AwardPage, roles=READERS, reads=True)
+    @rpc(schemas.ListAwards, schemas.AwardPage, roles=READERS, scope=access.awards, reads=True)
     def list_awards(self, session: Session, principal: Principal, command: Command) -> Any:
         """Return a page of awards."""
         return awards.list_awards(session, principal, command)
 
     # Drawdowns
 
-    @rpc(schemas.RequestDrawdown, schemas.AwardView, roles={PROPOSER})
+    @rpc(schemas.RequestDrawdown, schemas.AwardView, roles={PROPOSER}, scope=LED_AWARDS)
     def request_drawdown(self, session: Session, principal: Principal, command: Command) -> Any:
         """Ask for the payment of a tranche."""
         return drawdowns.request_drawdown(session, principal, command)
 
-    @rpc(schemas.ApproveDrawdown, schemas.AwardView, roles={APPROVER})
+    @rpc(schemas.ApproveDrawdown, schemas.AwardView, roles={APPROVER}, scope=access.awards)
     def approve_drawdown(self, session: Session, principal: Principal, command: Command) -> Any:
         """Let a requested tranche be paid, as the second person."""
         return drawdowns.approve_drawdown(session, principal, command)
 
-    @rpc(schemas.RejectDrawdown, schemas.AwardView, roles={APPROVER, TREASURER})
+    @rpc(schemas.RejectDrawdown, schemas.AwardView, roles={APPROVER, TREASURER}, scope=access.awards)
     def reject_drawdown(self, session: Session, principal: Principal, command: Command) -> Any:
         """Send a request back to the lead council."""
         return drawdowns.reject_drawdown(session, principal, command)
 
-    @rpc(schemas.RecordPayment, schemas.PaymentView, roles={TREASURER})
+    @rpc(schemas.RecordPayment, schemas.PaymentView, roles={TREASURER}, scope=access.awards)
     def record_payment(self, session: Session, principal: Principal, command: Command) -> Any:
         """Record that an approved tranche was paid."""
         return drawdowns.record_payment(session, principal, command)

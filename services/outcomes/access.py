@@ -18,13 +18,19 @@ from shared.security.principal import (
     TREASURER,
     Principal,
 )
+from shared.security.scope import enforces
 
 #: Roles that see every plan; the roles of a council see the plans in which it takes part.
 SEES_EVERY_PLAN = frozenset({CDO, TREASURER, APPROVER, PANEL_CHAIR, ASSESSOR, OPERATOR})
 READERS = COUNCIL_ROLES | SEES_EVERY_PLAN
 
 
-def visible_to(principal: Principal) -> ColumnElement[bool]:
+@enforces(
+    "plans",
+    "CDO, treasurer, approver, chair, assessors and operator: every plan. A council's people: the plans of projects in"
+    " which their council takes part, whole; no other exists for them.",
+)
+def plans(principal: Principal) -> ColumnElement[bool]:
     """Return the condition under which a plan exists for the caller."""
     if principal.has(*SEES_EVERY_PLAN):
         return true()
@@ -32,7 +38,12 @@ def visible_to(principal: Principal) -> ColumnElement[bool]:
     return Plan.councils.any(PlanCouncil.council == own)
 
 
-def check_may_report(principal: Principal, period: Period) -> None:
+@enforces(
+    "reported_periods",
+    "The periods of the caller's council, and those of indicators that it owns. Another one of a plan in which it takes"
+    " part is refused as `Forbidden`; no other exists for the caller.",
+)
+def reported(principal: Principal, period: Period) -> None:
     """Let a proposer of the council that is measured report, or of the one that owns the indicator.
 
     :raises Forbidden: ``not_your_period``.
@@ -45,7 +56,12 @@ def check_may_report(principal: Principal, period: Period) -> None:
         )
 
 
-def check_may_decide(principal: Principal, period: Period) -> None:
+@enforces(
+    "decided_periods",
+    "Section 95 officers: the savings of their own council. CDO: all that is no saving. Another period of a plan that"
+    " the caller may see is refused as `Forbidden`; no other exists for the caller.",
+)
+def decided(principal: Principal, period: Period) -> None:
     """Let the Section 95 officer of the council that benefits decide on a saving, and the CDO on anything else.
 
     :raises Forbidden: ``not_yours_to_certify``.
@@ -60,7 +76,12 @@ def check_may_decide(principal: Principal, period: Period) -> None:
         )
 
 
-def check_leads(principal: Principal, plan: Plan) -> None:
+@enforces(
+    "led_plans",
+    "The plans of projects that the caller's council leads. One in which it only takes part is refused as `Forbidden`;"
+    " no other exists for the caller.",
+)
+def led(principal: Principal, plan: Plan) -> None:
     """Let a proposer of the lead council act for the project.
 
     :raises Forbidden: ``not_the_lead``.

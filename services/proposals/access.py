@@ -1,9 +1,10 @@
 """Who may know of a proposal, work on it, and see how it was scored."""
 
 from sqlalchemy import ColumnElement, or_, select, true
+from sqlalchemy.orm import aliased
 
-from services.proposals.domain.lifecycle import DECIDED, State
-from services.proposals.models import Participation, Proposal, Revision
+from services.proposals.domain.lifecycle import DECIDED, Case, State
+from services.proposals.models import Assessment, Participation, Proposal, Revision
 from shared.errors import Forbidden
 from shared.security.principal import (
     APPROVER,
@@ -16,12 +17,19 @@ from shared.security.principal import (
     TREASURER,
     Principal,
 )
+from shared.security.scope import Scope, enforces
 
 #: They read whatever was handed in.
 READERS = (ASSESSOR, PANEL_CHAIR, TREASURER, APPROVER, OPERATOR)
 
 
-def visible_to(principal: Principal) -> ColumnElement[bool]:
+@enforces(
+    "known_proposals",
+    "A draft: the lead council's people and the CDO. What was handed in: also the people of the councils that take part"
+    " in its current revision, assessors, chair, treasurer, approver and operator. What is decided: everybody. For"
+    " others it does not exist.",
+)
+def known(principal: Principal) -> ColumnElement[bool]:
     """Return the condition that a proposal meets when the caller may know of it.
 
     A draft is known to the lead council's people and the CDO; what was handed in also to the people of the councils
@@ -37,6 +45,19 @@ def visible_to(principal: Principal) -> ColumnElement[bool]:
     return or_(*ways)
 
 
+#: Enforced by the guards of :mod:`.domain.lifecycle`, on what :data:`known` lets through.
+TAKES_PART = Scope(
+    "answered_proposals",
+    "The proposals in whose current revision the caller's council takes part. One that the caller merely knows of is"
+    " refused as `Forbidden` or `Conflict`; no other exists for the caller.",
+)
+DISINTERESTED = Scope(
+    "disinterested_proposals",
+    "What was handed in. Refused as `Forbidden`: a proposal in which the caller's council takes part, one that the"
+    " caller wrote, handed in or confirmed, one in which the caller declared a conflict of interest.",
+)
+
+
 def takes_part(council: str) -> ColumnElement[bool]:
     """Return the condition that a proposal meets when a council takes part in its current revision."""
     return (
@@ -50,7 +71,12 @@ def takes_part(council: str) -> ColumnElement[bool]:
     )
 
 
-def must_propose_for(principal: Principal, lead_council: str) -> None:
+@enforces(
+    "led_proposals",
+    "The proposals that the caller's council leads. One that the caller merely knows of is refused as `Forbidden`; no"
+    " other exists for the caller.",
+)
+def led(principal: Principal, lead_council: str) -> None:
     """:raises Forbidden: unless the caller is a proposer of the council that leads."""
     if not principal.acts_for(lead_council, PROPOSER):
         raise Forbidden(
@@ -70,20 +96,44 @@ def sees_draft(principal: Principal, proposal: Proposal) -> bool:
     return ours and proposal.state == State.CHANGES_REQUESTED
 
 
-def reads_all_assessments(principal: Principal) -> bool:
-    """Tell whether the caller reads every assessment as a matter of course: the chair and the CDO do.
+@enforces(
+    "assessments",
+    "Of a proposal that the caller may know of. CDO: all assessments. The chair: all, until the decision only of"
+    " proposals in which the chair has no interest. Assessors, also those who chair: those of the revisions that they"
+    " have assessed themselves.",
+)
+def assessments(principal: Principal, proposal: Proposal, case: Case) -> ColumnElement[bool]:
+    """Return the condition that an assessment of a proposal meets when the caller may read it."""
+    if _reads_all_assessments(principal, case):
+        return true()
+    own = aliased(Assessment)
+    assessed = select(own.revision).where(own.proposal_id == proposal.id, own.assessor == principal.subject)
+    return Assessment.revision.in_(assessed)
 
-    Whoever may assess as well gives their own scores first, like every other assessor.
-    """
-    return principal.has(PANEL_CHAIR, CDO) and not principal.has(ASSESSOR)
 
-
-def sees_score(principal: Principal, proposal: Proposal) -> bool:
+def sees_score(principal: Principal, proposal: Proposal, case: Case) -> bool:
     """Tell whether the caller sees what the assessments of the current revision come to.
 
     The councils that take part, and assessors who have not given their scores, learn it with the decision.
     """
-    return proposal.state in DECIDED or reads_all_assessments(principal) or _has_assessed(principal, proposal.current)
+    return (
+        proposal.state in DECIDED
+        or _reads_all_assessments(principal, case)
+        or _has_assessed(principal, proposal.current)
+    )
+
+
+def _reads_all_assessments(principal: Principal, case: Case) -> bool:
+    """Tell whether the caller reads every assessment as a matter of course: the chair and the CDO do.
+
+    Whoever may assess as well gives their own scores first, like every other assessor.
+    """
+    if principal.has(ASSESSOR):
+        return False
+    if principal.has(CDO):
+        return True
+    disinterested = case.interest_of(principal.subject, principal.council) is None
+    return principal.has(PANEL_CHAIR) and (disinterested or case.state in DECIDED)
 
 
 def _has_assessed(principal: Principal, revision: Revision | None) -> bool:

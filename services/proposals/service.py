@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.proposals import handlers, schemas
+from services.proposals import access, handlers, schemas
 from shared.audit.sealer import Sealing
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
@@ -13,6 +13,7 @@ from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
 from shared.security.principal import ASSESSOR, CDO, PANEL_CHAIR, PROPOSER, ROLES, SPONSOR, Principal
+from shared.security.scope import EVERY_ROW
 from shared.storage.provider import Storage
 
 
@@ -26,79 +27,85 @@ class ProposalsService:
     housekeeping = Housekeeping()
     sealing = Sealing()
 
-    @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO})
+    @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.open_round(session, principal, command)
 
-    @rpc(schemas.CloseRound, schemas.RoundView, roles={CDO})
+    @rpc(schemas.CloseRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def close_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.close_round(session, principal, command)
 
-    @rpc(schemas.GetRound, schemas.RoundView, roles=ROLES, reads=True)
+    @rpc(schemas.GetRound, schemas.RoundView, roles=ROLES, scope=EVERY_ROW, reads=True)
     def get_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.get_round(session, principal, command)
 
-    @rpc(schemas.ListRounds, schemas.RoundPage, roles=ROLES, reads=True)
+    @rpc(schemas.ListRounds, schemas.RoundPage, roles=ROLES, scope=EVERY_ROW, reads=True)
     def list_rounds(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.list_rounds(session, principal, command)
 
-    @rpc(schemas.CreateProposal, schemas.ProposalView, roles={PROPOSER})
+    @rpc(schemas.CreateProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def create_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.create_proposal(session, principal, command)
 
-    @rpc(schemas.UpdateProposal, schemas.ProposalView, roles={PROPOSER})
+    @rpc(schemas.UpdateProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def update_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.update_proposal(session, principal, command)
 
-    @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER})
+    @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.submit_proposal(session, principal, command)
 
-    @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER})
+    @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def withdraw_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.withdraw_proposal(session, principal, command)
 
-    @rpc(schemas.ConfirmParticipation, schemas.ProposalView, roles={SPONSOR})
+    @rpc(schemas.ConfirmParticipation, schemas.ProposalView, roles={SPONSOR}, scope=access.TAKES_PART)
     def confirm_participation(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.confirm_participation(session, principal, command)
 
-    @rpc(schemas.DeclineParticipation, schemas.ProposalView, roles={SPONSOR})
+    @rpc(schemas.DeclineParticipation, schemas.ProposalView, roles={SPONSOR}, scope=access.TAKES_PART)
     def decline_participation(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.decline_participation(session, principal, command)
 
-    @rpc(schemas.CheckEligibility, schemas.EligibilityView, roles=ROLES, reads=True)
+    @rpc(schemas.CheckEligibility, schemas.EligibilityView, roles=ROLES, scope=access.known, reads=True)
     def check_eligibility(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.check_eligibility(session, principal, command)
 
-    @rpc(schemas.GetProposal, schemas.ProposalView, roles=ROLES, reads=True)
+    @rpc(schemas.GetProposal, schemas.ProposalView, roles=ROLES, scope=access.known, reads=True)
     def get_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.get_proposal(session, principal, command)
 
-    @rpc(schemas.ListProposals, schemas.ProposalPage, roles=ROLES, reads=True)
+    @rpc(schemas.ListProposals, schemas.ProposalPage, roles=ROLES, scope=access.known, reads=True)
     def list_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.list_proposals(session, principal, command)
 
-    @rpc(schemas.GetRevision, schemas.RevisionView, roles=ROLES, reads=True)
+    @rpc(schemas.GetRevision, schemas.RevisionView, roles=ROLES, scope=access.known, reads=True)
     def get_revision(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.get_revision(session, principal, command)
 
-    @rpc(schemas.DeclareConflict, schemas.ConflictView, roles={ASSESSOR, PANEL_CHAIR})
+    @rpc(schemas.DeclareConflict, schemas.ConflictView, roles={ASSESSOR, PANEL_CHAIR}, scope=access.known)
     def declare_conflict(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.declare_conflict(session, principal, command)
 
-    @rpc(schemas.SubmitAssessment, schemas.AssessmentView, roles={ASSESSOR})
+    @rpc(schemas.SubmitAssessment, schemas.AssessmentView, roles={ASSESSOR}, scope=access.DISINTERESTED)
     def submit_assessment(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.submit_assessment(session, principal, command)
 
-    @rpc(schemas.ListAssessments, schemas.AssessmentPage, roles={ASSESSOR, PANEL_CHAIR, CDO}, reads=True)
+    @rpc(
+        schemas.ListAssessments,
+        schemas.AssessmentPage,
+        roles={ASSESSOR, PANEL_CHAIR, CDO},
+        scope=access.assessments,
+        reads=True,
+    )
     def list_assessments(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.list_assessments(session, principal, command)
 
-    @rpc(schemas.RequestChanges, schemas.ProposalView, roles={PANEL_CHAIR})
+    @rpc(schemas.RequestChanges, schemas.ProposalView, roles={PANEL_CHAIR}, scope=access.DISINTERESTED)
     def request_changes(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.request_changes(session, principal, command)
 
-    @rpc(schemas.Determine, schemas.ProposalView, roles={PANEL_CHAIR})
+    @rpc(schemas.Determine, schemas.ProposalView, roles={PANEL_CHAIR}, scope=access.DISINTERESTED)
     def determine(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         return handlers.determine(session, principal, command)
 

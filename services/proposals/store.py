@@ -1,6 +1,6 @@
 """Finds rounds and proposals in the database, and locks them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import date
 from uuid import UUID
 
@@ -49,7 +49,7 @@ def proposal_by_id(session: Session, principal: Principal, proposal_id: UUID, *,
         session.execute(select(Proposal.id).where(Proposal.id == proposal_id).with_for_update())
     found = session.scalar(
         select(Proposal)
-        .where(Proposal.id == proposal_id, access.visible_to(principal))
+        .where(Proposal.id == proposal_id, access.known(principal))
         .execution_options(populate_existing=lock)
     )
     if found is None:
@@ -69,7 +69,15 @@ def case_of(proposal: Proposal) -> Case:
         answers={part.council: part.answer for part in current.participations} if current else {},
         assessors=frozenset(assessment.assessor for assessment in current.assessments) if current else frozenset(),
         conflicted=frozenset(conflict.person for conflict in proposal.conflicts),
+        involved=frozenset(_involved_in(proposal)),
     )
+
+
+def _involved_in(proposal: Proposal) -> Iterator[str]:
+    yield proposal.created_by
+    yield from (revision.submitted_by for revision in proposal.revisions.values())
+    if proposal.current is not None:
+        yield from (part.answered_by for part in proposal.current.participations if part.answered_by is not None)
 
 
 def members_on(session: Session, day: date, among: Collection[str]) -> set[str]:

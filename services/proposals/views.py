@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from services.proposals import access
+from services.proposals import access, store
 from services.proposals.domain import scoring
 from services.proposals.domain.eligibility import Rule
 from services.proposals.domain.lifecycle import outcome_of
@@ -55,7 +55,7 @@ def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
         "content_hash": current.content_hash if current else None,
         "submitted_at": current.submitted_at if current else None,
         "confirmations": current.participations if current else [],
-        "score": shown.score if access.sees_score(principal, shown) else None,
+        "score": shown.score if access.sees_score(principal, shown, store.case_of(shown)) else None,
         "change_request": current.change_request if current else None,
         "decision": current.decision if current else None,
         "award": _award_that_counts(shown.awards),

@@ -6,6 +6,7 @@ handler runs in one transaction with the idempotency key of its caller; replies 
 """
 
 import functools
+import hashlib
 import json
 import logging
 import re
@@ -32,9 +33,11 @@ from shared.messaging import broker
 from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
 from shared.messaging.queue_consumer import QueueConsumer
 from shared.messaging.topology import RPC_EXCHANGE, rpc_queue_of
-from shared.security.principal import Principal
+from shared.security.principal import ROLES, Principal
+from shared.security.scope import Scope
 from shared.security.tokens import Verifier
 from shared.storage.database import Database, is_transient
+from shared.storage.provider import DatabaseConnection
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +46,8 @@ MAX_CORRELATION_ID_LENGTH = 255
 LISTEN_INTERVAL_S = 0.5
 TOKEN_HEADER = "nameko.auth_token"  # nosec B105
 CONTENT_TYPE = "application/json"
+#: What the audit trail calls a method that the service does not have: the name itself is whatever a caller wrote.
+UNKNOWN_METHOD = "unknown"
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z", re.IGNORECASE)
 
@@ -93,6 +98,7 @@ class Method:
     :param request: schema of the keyword arguments.
     :param response: schema of the answer.
     :param roles: the roles that may call; a caller needs one of them.
+    :param scope: which rows it reaches for its caller.
     :param reads: True for a method that changes nothing; all others take an ``idempotency_key`` too.
     """
 
@@ -100,8 +106,15 @@ class Method:
     request: type[CommandSchema]
     response: type[Schema]
     roles: frozenset[str]
+    scope: Scope
     reads: bool
     handler: Handler
+
+    def __post_init__(self) -> None:
+        if not self.roles or not self.roles <= ROLES:
+            raise ValueError(f"{self.name} must name the roles that may call it, some of {', '.join(sorted(ROLES))}")
+        if not isinstance(self.scope, Scope):
+            raise TypeError(f"{self.name} must name its scope: which rows it reaches for its caller")
 
     @functools.cached_property
     def request_schema(self) -> CommandSchema:
@@ -183,17 +196,20 @@ class Method:
 
 
 def rpc(
-    request: type[CommandSchema], response: type[Schema], *, roles: Iterable[str], reads: bool = False
+    request: type[CommandSchema], response: type[Schema], *, roles: Iterable[str], scope: Scope, reads: bool = False
 ) -> Callable[[Handler], Callable[..., Reply]]:
     """Make a method of a nameko service callable.
 
     The method receives ``(session, principal, command)`` within a transaction and returns an object or a mapping that
     the response schema can dump. It raises the errors of :mod:`shared.errors`, and may run more than once.
     See :class:`Method` for the arguments.
+
+    :raises ValueError: for a method without a role, or with an unknown one.
+    :raises TypeError: for a method without a scope.
     """
 
     def decorate(handler: Handler) -> Callable[..., Reply]:
-        method = Method(handler.__name__, request, response, frozenset(roles), reads, handler)
+        method = Method(handler.__name__, request, response, frozenset(roles), scope, reads, handler)
 
         @functools.wraps(handler)
         def entry(self: Any, call: Call) -> Reply:
@@ -310,9 +326,14 @@ class RpcConsumer(NamekoRpcConsumer):
 
     queue_consumer = QueueConsumer()
     replies = Replies()
+    connection = DatabaseConnection()
 
     queue: Queue | None
     verifier: Verifier
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._recording = Semaphore()
 
     def setup(self) -> None:
         if self.queue is None:
@@ -323,23 +344,20 @@ class RpcConsumer(NamekoRpcConsumer):
 
     def handle_message(self, message: Any) -> None:
         """Answer a request, or refuse one that cannot be answered."""
-        reply_to = message.properties.get("reply_to")
-        if not isinstance(reply_to, str) or not _UUID.match(reply_to):
-            # There is nobody to tell; answering to a queue of the caller's choice would let it write anywhere.
-            _log.warning("a request without a UUID as reply_to was refused")
-            self.queue_consumer.reject_message(message)
-            return
+        method = UNKNOWN_METHOD
         try:
-            kwargs = _kwargs_of(message)
             provider = self._provider_of(message.delivery_info["routing_key"])
+            method = provider.method_name
+            _check_reply_to(message)
+            kwargs = _kwargs_of(message)
         except CommonwealError as error:
-            self.answer(message, Reply(error=error))
+            self._refuse(message, method, error)
             return
         except Exception as error:
             _log.error("a request could not be read", exc_info=error)
-            self.answer(message, Reply(error=Invalid("malformed", "The request cannot be read.")))
+            self._refuse(message, method, Invalid("malformed", "The request cannot be read."))
             return
-        call = Call(kwargs, (message.headers or {}).get(TOKEN_HEADER), self.verifier)
+        call = Call(kwargs, _token_of(message), self.verifier)
         try:
             self.container.spawn_worker(
                 provider, (call,), {}, handle_result=functools.partial(self._handle_result, message)
@@ -349,11 +367,45 @@ class RpcConsumer(NamekoRpcConsumer):
 
     def answer(self, message: Any, reply: Reply) -> None:
         """Send the reply, then tell the broker that the request is done with."""
+        self._send(message, reply)
+        self.queue_consumer.ack_message(message)
+
+    def _send(self, message: Any, reply: Reply) -> None:
         correlation_id = message.properties.get("correlation_id")
         if not isinstance(correlation_id, str) or len(correlation_id) > MAX_CORRELATION_ID_LENGTH:
             correlation_id = None
         self.replies.send(message.properties["reply_to"], correlation_id, reply)
+
+    def _refuse(self, message: Any, method: str, error: CommonwealError) -> None:
+        """Refuse a request before any handler: the caller hears of it, then it is recorded, then it is done with."""
+        if _has_reply_to(message):
+            self._send(message, Reply(error=error))
+        else:
+            # There is nobody to tell; answering to a queue of the caller's choice would let it write anywhere.
+            _log.warning("a request without a UUID as reply_to was refused")
+        self._record_refusal(message, method, error)
         self.queue_consumer.ack_message(message)
+
+    def _record_refusal(self, message: Any, method: str, error: CommonwealError) -> None:
+        """Leave an audit row of what was refused unread, without a word of it; a database that is away leaves none.
+
+        Nothing would have changed, so the refusal stands without its row, and the log says that it is missing.
+        """
+        try:
+            principal: Principal | None = self.verifier.verify(_token_of(message))
+        except Unauthenticated:
+            principal = None
+        unread = {"body_sha256": hashlib.sha256(message.body[:MAX_REQUEST_BYTES]).hexdigest()}
+        # One at a time: a flood of these must not take the connections of those who are served.
+        with self._recording:
+            try:
+                self.connection.database.run(
+                    lambda session: trail.record_call(
+                        session, method, principal, unread, outcome=error.code, error=type(error).__name__
+                    )
+                )
+            except Exception as problem:
+                _log.warning("a refusal (%s) of a request is missing in the audit trail: %s", error.code, problem)
 
     def _handle_result(self, message: Any, worker_ctx: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
         if not isinstance(result, Reply):
@@ -388,6 +440,20 @@ def _encoded(reply: Reply) -> bytes:
         _log.error("an answer could not be sent", exc_info=error)
         fault = Reply(error=Unavailable("internal_error", "The service's answer could not be sent."))
         return json.dumps(fault.as_payload()).encode()
+
+
+def _has_reply_to(message: Any) -> bool:
+    reply_to = message.properties.get("reply_to")
+    return isinstance(reply_to, str) and _UUID.match(reply_to) is not None
+
+
+def _check_reply_to(message: Any) -> None:
+    if not _has_reply_to(message):
+        raise Invalid("no_reply_to", "Name your own reply queue's routing key, a UUID, as reply_to.")
+
+
+def _token_of(message: Any) -> object:
+    return (message.headers or {}).get(TOKEN_HEADER)
 
 
 def _kwargs_of(message: Any) -> dict[str, Any]:

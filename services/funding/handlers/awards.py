@@ -97,8 +97,10 @@ def get_award(session: Session, principal: Principal, command: Command) -> Award
 
 def list_awards(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a page of awards, oldest first; a council sees those of proposals in which it takes part."""
-    statement = select(Award).options(
-        selectinload(Award.candidate), selectinload(Award.tranches).selectinload(Tranche.payment)
+    statement = (
+        select(Award)
+        .where(access.awards(principal))
+        .options(selectinload(Award.candidate), selectinload(Award.tranches).selectinload(Tranche.payment))
     )
     if command.pool_id is not None:
         statement = statement.where(Award.pool_id == command.pool_id)
@@ -106,8 +108,6 @@ def list_awards(session: Session, principal: Principal, command: Command) -> dic
         statement = statement.where(Award.state == command.state)
     if command.council is not None:
         statement = statement.where(access.with_council(Award.proposal_id, command.council))
-    if not access.sees_everything(principal):
-        statement = statement.where(access.with_council(Award.proposal_id, principal.council))
     return page(session, statement, by=Award.id, request=command)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from services.funding import access, ledger, ledger_store
-from services.funding.models import LedgerAccount, LedgerPosting, LedgerTransaction
+from services.funding import access, ledger_store
+from services.funding.models import LedgerPosting, LedgerTransaction
 from shared.fields import Command
 from shared.security.principal import Principal
 from shared.storage.paging import page
@@ -17,15 +17,9 @@ def list_transactions(session: Session, principal: Principal, command: Command) 
     pool = access.pool(session, principal, command.pool_id)
     statement = (
         select(LedgerTransaction)
-        .where(LedgerTransaction.pool_id == pool.id)
+        .where(LedgerTransaction.pool_id == pool.id, access.transactions(principal))
         .options(selectinload(LedgerTransaction.postings).joinedload(LedgerPosting.account))
     )
-    if not access.sees_everything(principal):
-        council = str(principal.council)
-        own_accounts = [ledger.council_account(council), ledger.pledged_account(council)]
-        statement = statement.where(
-            LedgerTransaction.postings.any(LedgerPosting.account.has(LedgerAccount.name.in_(own_accounts)))
-        )
     return page(session, statement, by=LedgerTransaction.id, request=command)
 
 

@@ -43,10 +43,11 @@ def list_candidates(session: Session, principal: Principal, command: Command) ->
     """Return a page of the approved proposals without a live award; a council sees those in which it takes part."""
     access.pool(session, principal, command.pool_id)
     statement = select(Candidate).where(
-        Candidate.approved_at.is_not(None), Candidate.withdrawn_at.is_(None), ~_has_live_award()
+        Candidate.approved_at.is_not(None),
+        Candidate.withdrawn_at.is_(None),
+        ~_has_live_award(),
+        access.candidates(principal),
     )
-    if not access.sees_everything(principal):
-        statement = statement.where(access.with_council(Candidate.proposal_id, principal.council))
     return page(session, statement, by=Candidate.proposal_id, request=command)
 
 

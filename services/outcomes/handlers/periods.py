@@ -30,7 +30,7 @@ def list_periods(session: Session, principal: Principal, command: Command) -> di
         .join(Period.indicator)
         .join(Indicator.result)
         .join(Result.plan)
-        .where(access.visible_to(principal))
+        .where(access.plans(principal))
         .options(*_WITH_CONTEXT)
     )
     if command.project_id is not None:
@@ -63,7 +63,7 @@ def report_actual(session: Session, principal: Principal, command: Command) -> d
     :raises Invalid: for a percentage without its parts or unlike them, and for parts of anything else.
     """
     plan, period = _lock(session, principal, command.period_id)
-    access.check_may_report(principal, period)
+    access.reported(principal, period)
     domain.check_reportable(period, clock.today())
     domain.check_figures(period.indicator.measure, command.value, command.numerator, command.denominator)
     report = Report(
@@ -107,7 +107,7 @@ def return_period(session: Session, principal: Principal, command: Command) -> d
 
 
 def _decide(principal: Principal, period: Period, decision: str, *, reason: str | None = None) -> Report:
-    access.check_may_decide(principal, period)
+    access.decided(principal, period)
     domain.check_decidable(period)
     domain.check_two_people([report.reported_by for report in period.reports], principal.subject)
     report = period.reports[-1]
@@ -126,7 +126,7 @@ def _lock(session: Session, principal: Principal, period_id: UUID) -> tuple[Plan
         .join(Plan.results)
         .join(Result.indicator)
         .join(Indicator.periods)
-        .where(Period.id == period_id, access.visible_to(principal))
+        .where(Period.id == period_id, access.plans(principal))
         .with_for_update(of=Plan)
     ).one_or_none()
     if plan is None:

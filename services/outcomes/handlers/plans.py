@@ -149,7 +149,7 @@ def get_plan(session: Session, principal: Principal, command: Command) -> dict[s
 
 def list_plans(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a page of the plans that the caller may see, those of earlier funded projects first."""
-    statement = select(Plan).where(access.visible_to(principal)).options(selectinload(Plan.councils))
+    statement = select(Plan).where(access.plans(principal)).options(selectinload(Plan.councils))
     if command.council is not None:
         statement = statement.where(Plan.councils.any(PlanCouncil.council == command.council))
     if command.state is not None:
@@ -167,7 +167,7 @@ def achieve_milestone(session: Session, principal: Principal, command: Command) 
     :raises Conflict: ``already_achieved``; its evidence stands.
     """
     plan = _plan_of(session, principal, command.project_id, lock=True)
-    access.check_leads(principal, plan)
+    access.led(principal, plan)
     milestone = _milestone_of(plan, command.milestone)
     if milestone.achieved_on is not None:
         raise Conflict(
@@ -183,7 +183,7 @@ def achieve_milestone(session: Session, principal: Principal, command: Command) 
 
 
 def _plan_of(session: Session, principal: Principal, project_id: UUID, *, lock: bool = False) -> Plan:
-    statement = select(Plan).where(Plan.project_id == project_id, access.visible_to(principal)).options(*_WHOLE_PLAN)
+    statement = select(Plan).where(Plan.project_id == project_id, access.plans(principal)).options(*_WHOLE_PLAN)
     if lock:
         # The options read the rest of the plan in statements of their own, after the lock, so they read it as it is.
         statement = statement.with_for_update()

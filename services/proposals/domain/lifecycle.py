@@ -14,6 +14,7 @@ from typing import Any, Self
 from services.proposals.domain.eligibility import Rule
 from shared import councils
 from shared.errors import Conflict, Forbidden
+from shared.security.people import is_among
 from shared.security.principal import Principal
 
 
@@ -83,6 +84,7 @@ class Case:
     :param answers: what each council that takes part said to the current revision.
     :param assessors: who has assessed the current revision.
     :param conflicted: who has declared a conflict of interest in the proposal.
+    :param involved: who wrote the proposal, handed it in, or answered for a council.
     :param quorum: how many assessments a decision needs.
     """
 
@@ -94,6 +96,7 @@ class Case:
     answers: Mapping[str, str] = field(default_factory=dict)
     assessors: Collection[str] = frozenset()
     conflicted: Collection[str] = frozenset()
+    involved: Collection[str] = frozenset()
 
     @property
     def all_confirmed(self) -> bool:
@@ -103,7 +106,20 @@ class Case:
     @property
     def counted(self) -> frozenset[str]:
         """Whose assessments count: those of people who declared a conflict, even afterwards, are set aside."""
-        return frozenset(self.assessors) - frozenset(self.conflicted)
+        return frozenset(given for given in self.assessors if not is_among(given, self.conflicted))
+
+    def interest_of(self, subject: str, council: str | None) -> str | None:
+        """Return why somebody may neither assess the proposal nor decide on it, as a sentence; None for no reason.
+
+        Whoever asks for money never approves it, whichever roles and tokens that person holds.
+        """
+        if council in self.answers:
+            return f"Your council takes part in {self.reference}, so somebody from elsewhere must do this."
+        if is_among(subject, self.involved):
+            return f"You wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."
+        if is_among(subject, self.conflicted):
+            return f"You declared a conflict of interest in {self.reference}, so somebody else must do this."
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,25 +201,18 @@ def _everybody_confirmed(case: Case, attempt: Attempt) -> None:
 
 
 def _disinterested(case: Case, attempt: Attempt) -> None:
-    if attempt.council in case.answers:
-        raise Forbidden(
-            "conflict_of_interest",
-            f"Your council takes part in {case.reference}, so somebody from elsewhere must do this.",
-        )
-    if attempt.subject in case.conflicted:
-        raise Forbidden(
-            "conflict_of_interest",
-            f"You declared a conflict of interest in {case.reference}, so somebody else must do this.",
-        )
+    interest = case.interest_of(attempt.subject, attempt.council)
+    if interest is not None:
+        raise Forbidden("conflict_of_interest", interest)
 
 
 def _not_declared_before(case: Case, attempt: Attempt) -> None:
-    if attempt.subject in case.conflicted:
+    if is_among(attempt.subject, case.conflicted):
         raise Conflict("already_declared", f"You have already declared a conflict of interest in {case.reference}.")
 
 
 def _not_assessed_before(case: Case, attempt: Attempt) -> None:
-    if attempt.subject in case.assessors:
+    if is_among(attempt.subject, case.assessors):
         raise Conflict(
             "already_assessed",
             f"You have already assessed revision {case.revision} of {case.reference}; an assessment stands as given.",

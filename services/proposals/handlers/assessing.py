@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from services.proposals import access, events, store, views
 from services.proposals.domain import lifecycle, scoring
@@ -13,6 +13,7 @@ from services.proposals.domain.rounds import RoundRules
 from services.proposals.models import Assessment, ChangeRequest, ConflictOfInterest, Decision, Proposal, Revision
 from shared import clock, ids
 from shared.fields import Command
+from shared.security.people import is_among
 from shared.security.principal import Principal
 from shared.storage import paging
 
@@ -29,7 +30,7 @@ def declare_conflict(session: Session, principal: Principal, command: Command) -
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.DECLARE_CONFLICT, Attempt.by(principal))
     conflict = ConflictOfInterest(person=principal.subject, reason=command.reason, declared_at=now)
     proposal.conflicts.append(conflict)
-    if principal.subject in store.case_of(proposal).assessors:
+    if is_among(principal.subject, store.case_of(proposal).assessors):
         _score(session, proposal, now)
     return {
         "proposal_id": proposal.id,
@@ -42,7 +43,8 @@ def declare_conflict(session: Session, principal: Principal, command: Command) -
 def submit_assessment(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Give the caller's scores of the current revision, once and for good.
 
-    :raises Forbidden: when the caller's council takes part, or the caller declared a conflict of interest.
+    :raises Forbidden: when the caller's council takes part, or the caller had a part in it or declared a conflict of
+        interest.
     :raises Conflict: when the revision is not the current one or not under assessment, or the caller has assessed it.
     :raises Invalid: when the scores are not one for each criterion.
     """
@@ -70,21 +72,21 @@ def submit_assessment(session: Session, principal: Principal, command: Command) 
 def list_assessments(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a page of a proposal's assessments, oldest first.
 
-    An assessor sees those of the revisions that they have assessed themselves; the chair and the CDO see all.
+    An assessor sees those of the revisions that they have assessed themselves; the CDO sees all, and so does the chair,
+    who waits for the decision where there is an interest.
 
     :raises NotFound: when the caller may not know of the proposal.
     """
     proposal = store.proposal_by_id(session, principal, command.proposal_id)
-    statement = select(Assessment).where(Assessment.proposal_id == proposal.id)
-    if not access.reads_all_assessments(principal):
-        own = aliased(Assessment)
-        assessed = select(own.revision).where(own.proposal_id == proposal.id, own.assessor == principal.subject)
-        statement = statement.where(Assessment.revision.in_(assessed))
+    case = store.case_of(proposal)
+    statement = select(Assessment).where(
+        Assessment.proposal_id == proposal.id, access.assessments(principal, proposal, case)
+    )
     page = paging.page(session, statement, by=Assessment.id, request=command)
     rules = RoundRules.from_json(proposal.rules)
-    conflicted = store.case_of(proposal).conflicted
     page["items"] = [
-        views.of_assessment(given, rules, counts=given.assessor not in conflicted) for given in page["items"]
+        views.of_assessment(given, rules, counts=not is_among(given.assessor, case.conflicted))
+        for given in page["items"]
     ]
     return page
 
@@ -92,7 +94,8 @@ def list_assessments(session: Session, principal: Principal, command: Command) -
 def request_changes(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Send the current revision back to its lead council, which may then change the draft and hand it in again.
 
-    :raises Forbidden: when the chair's council takes part, or the chair declared a conflict of interest.
+    :raises Forbidden: when the chair's council takes part, or the chair had a part in it or declared a conflict of
+        interest.
     :raises Conflict: when the proposal is neither submitted nor under assessment.
     """
     proposal = store.proposal_by_id(session, principal, command.proposal_id, lock=True)
@@ -109,7 +112,8 @@ def request_changes(session: Session, principal: Principal, command: Command) ->
 def determine(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Decide on the current revision.
 
-    :raises Forbidden: when the chair's council takes part, or the chair declared a conflict of interest.
+    :raises Forbidden: when the chair's council takes part, or the chair had a part in it or declared a conflict of
+        interest.
     :raises Conflict: when the revision is not the current one or not under assessment, or lacks the quorum.
     """
     proposal = store.proposal_by_id(session, principal, command.proposal_id, lock=True)

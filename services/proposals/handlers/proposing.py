@@ -28,7 +28,7 @@ def create_proposal(session: Session, principal: Principal, command: Command) ->
     """
     now = clock.now()
     called = store.round_by_id(session, command.round_id)
-    access.must_propose_for(principal, command.content["lead_council"])
+    access.led(principal, command.content["lead_council"])
     rounds.check_takes_drafts(called.window, now)
     proposal = Proposal(
         id=ids.new_id(),
@@ -55,7 +55,7 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
     :raises Conflict: when the draft is not open to change, or has changed since the caller read it.
     """
     proposal = _led_by(session, principal, command)
-    access.must_propose_for(principal, command.content["lead_council"])
+    access.led(principal, command.content["lead_council"])
     attempt = Attempt.by(principal, draft_version=command.expected_revision)
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.EDIT, attempt)
     proposal.draft_version += 1
@@ -141,7 +141,7 @@ def get_proposal(session: Session, principal: Principal, command: Command) -> di
 
 def list_proposals(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a page of the proposals that the caller may know of, oldest first."""
-    statement = select(Proposal).where(access.visible_to(principal))
+    statement = select(Proposal).where(access.known(principal))
     if command.state is not None:
         statement = statement.where(Proposal.state == command.state)
     if command.round_id is not None:
@@ -162,7 +162,7 @@ def get_revision(session: Session, principal: Principal, command: Command) -> di
 
 def _led_by(session: Session, principal: Principal, command: Command) -> Proposal:
     proposal = store.proposal_by_id(session, principal, command.proposal_id, lock=True)
-    access.must_propose_for(principal, proposal.lead_council)
+    access.led(principal, proposal.lead_council)
     return proposal
 
 

@@ -1,14 +1,17 @@
 """Calls: what is answered, what is refused before anything runs, and that nothing kills the service."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
 from commonweal import Conflict, Forbidden, Invalid, NotFound, TimedOut, Unauthenticated, Unavailable
 from services.funding.models import Pool
 from shared import ids
+from shared.audit.tables import audit
 from shared.security.principal import CDO, TREASURER
 from shared.security.tokens import SigningKey
 from tests.support.stage import Stage, eventually
@@ -75,7 +78,8 @@ class Wire:
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self.token = stage.signing_key.issue("wire@test.example", [TREASURER])
+        self.subject = f"wire-{ids.new_id().hex[-8:]}@test.example"
+        self.token = stage.signing_key.issue(self.subject, [TREASURER])
         self.reply_to = str(ids.new_id())
         self.queue = f"rpc.reply-{self.reply_to}"
 
@@ -146,6 +150,46 @@ def test_a_request_that_cannot_be_read_is_answered(
     error = wire.answer()["error"]
     assert (error["exc_type"], error["exc_args"][0]["code"]) == ("Invalid", code)
     assert pools(stage) == before
+    [row] = refusals(stage, wire, code)
+    assert (row.method, row.error, row.council, row.objects) == ("create_pool", "Invalid", None, {})
+
+
+def refusals(stage: Stage, wire: Wire, code: str) -> Sequence[Row[Any]]:
+    """The rows of the audit trail about what the wire's own person was refused."""
+    statement = select(audit).where(audit.c.subject == wire.subject, audit.c.outcome == code)
+
+    def rows() -> Sequence[Row[Any]]:
+        with stage.database("funding").transaction() as session:
+            return session.execute(statement).all()
+
+    return eventually(rows)
+
+
+def test_what_is_refused_unread_is_recorded_without_a_word_of_it(stage: Stage, wire: Wire) -> None:
+    names = ["nobody_has_this", "\u202edrop\n\x1b[2J", "x" * 200, "_handle"]
+    for name in names:
+        wire.send(routing_key=f"funding.{name}", reply_to=wire.reply_to, correlation_id="x")
+        assert wire.answer()["error"]["exc_args"][0]["code"] == "unknown_method"
+    wire.send(reply_to="proposals.withdraw_proposal")
+    [unanswered] = refusals(stage, wire, "no_reply_to")
+    assert (unanswered.method, unanswered.error) == ("create_pool", "Invalid")
+    rows = eventually(lambda: (found := refusals(stage, wire, "unknown_method")) and len(found) == len(names) and found)
+    assert {(row.method, row.error, tuple(row.roles)) for row in rows} == {("unknown", "NotFound", ("treasurer",))}
+
+
+def test_a_stranger_leaves_no_name_in_the_audit_trail(stage: Stage, wire: Wire) -> None:
+    body = f"{ids.new_id()}".encode()
+    wire.send(body, headers={"nameko.auth_token": "who@test.example"}, reply_to=wire.reply_to)
+    assert wire.answer()["error"]["exc_args"][0]["code"] == "not_json"
+    unread = json.dumps({"body_sha256": hashlib.sha256(body).hexdigest()}, separators=(",", ":"))
+    statement = select(audit).where(audit.c.request_hash == hashlib.sha256(unread.encode()).digest())
+
+    def rows() -> Sequence[Row[Any]]:
+        with stage.database("funding").transaction() as session:
+            return session.execute(statement).all()
+
+    [row] = eventually(rows)
+    assert (row.subject, row.council, row.roles, row.token_id) == (None, None, [], None)
 
 
 def test_what_a_caller_puts_into_headers_harms_nobody(stage: Stage, wire: Wire) -> None:

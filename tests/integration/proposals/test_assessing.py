@@ -237,3 +237,51 @@ def test_changes_are_not_requested_of_drafts_or_decided_proposals(programme: Pro
         programme.call("request_changes", chair(), proposal_id=programme.draft(), reason="Too long.")
     with pytest.raises(Conflict, match="in the state approved"):
         programme.call("request_changes", chair(), proposal_id=programme.decided(), reason="Too late.")
+
+
+def test_whoever_asks_for_the_money_does_not_assess_or_decide_by_another_token(programme: Programme) -> None:
+    """A token for a panel's role names no council; the person is the same all the same."""
+    proposal_id = programme.assessed()
+    for asker in (proposer(), sponsor(ABERDEENSHIRE)):
+        for subject in (asker.subject, asker.subject.upper()):
+            on_the_panel = Principal(subject, frozenset({PANEL_CHAIR, ASSESSOR}))
+            with pytest.raises(Forbidden, match="You wrote, handed in or confirmed"):
+                programme.assess(proposal_id, on_the_panel)
+            for method, rest in (
+                ("determine", {"revision": 1, "outcome": "approved", "minute": MINUTE}),
+                ("request_changes", {"reason": "Ask for more."}),
+            ):
+                with pytest.raises(Forbidden, match="You wrote, handed in or confirmed"):
+                    programme.call(method, on_the_panel, proposal_id=proposal_id, **rest)
+    assert programme.seen(proposal_id)["state"] == "under_assessment"
+
+
+def test_an_assessor_is_one_person_however_the_name_is_written(programme: Programme) -> None:
+    proposal_id = programme.under_assessment()
+    programme.assess(proposal_id, assessor("ailsa"))
+    with pytest.raises(Conflict, match="already assessed"):
+        programme.assess(proposal_id, assessor("Ailsa"))
+    programme.call("declare_conflict", assessor("AILSA"), proposal_id=proposal_id, reason="I was offered the job.")
+    [given] = programme.call("list_assessments", cdo(), proposal_id=proposal_id)["items"]
+    assert not given["counts"]
+    with pytest.raises(Conflict, match="already declared"):
+        programme.call("declare_conflict", assessor("ailsa"), proposal_id=proposal_id, reason="Again.")
+
+
+def test_a_chair_with_an_interest_learns_the_scores_with_the_decision(programme: Programme) -> None:
+    proposal_id = programme.assessed()
+    declared = Principal("donald@commonweal.example", frozenset({PANEL_CHAIR}))
+    programme.call("declare_conflict", declared, proposal_id=proposal_id, reason="I advised them.")
+    asked = Principal(proposer().subject, frozenset({PANEL_CHAIR}))
+
+    def listed(principal: Principal) -> int:
+        return len(programme.call("list_assessments", principal, proposal_id=proposal_id)["items"])
+
+    for interested in (chair(EDINBURGH), chair(ABERDEENSHIRE), declared, asked):
+        assert listed(interested) == 0
+        assert programme.seen(proposal_id, interested)["score"] is None
+    assert listed(chair()) == listed(chair(GLASGOW)) == 2
+    programme.call("determine", chair(), proposal_id=proposal_id, revision=1, outcome="approved", minute=MINUTE)
+    for interested in (chair(EDINBURGH), declared, asked):
+        assert listed(interested) == 2
+        assert programme.seen(proposal_id, interested)["score"] == "73.00"

@@ -18,6 +18,7 @@ from shared.fields import Command, CommandSchema, Text, WholeNumber
 from shared.messaging import broker, embedded
 from shared.messaging.rpc import MAX_REQUEST_BYTES, Call, Replies, Reply, _kwargs_of, methods_of, rpc
 from shared.security.principal import CDO, TREASURER, Principal
+from shared.security.scope import EVERY_ROW
 from shared.security.tokens import SigningKey, Verifier
 from shared.storage.database import Database
 
@@ -50,7 +51,7 @@ class Greeter:
     def __init__(self, storage: Database) -> None:
         self.storage = storage
 
-    @rpc(Greet, Greeting, roles={CDO})
+    @rpc(Greet, Greeting, roles={CDO}, scope=EVERY_ROW)
     def greet(self, session: Session, principal: Principal, command: Command) -> Any:
         """Greet."""
         self.runs.append(command.name)
@@ -58,7 +59,7 @@ class Greeter:
             raise self.raises
         return {"text": f"Hello {command.name} from {principal.subject}", "number": len(self.runs)}
 
-    @rpc(Greet, Greeting, roles={CDO}, reads=True)
+    @rpc(Greet, Greeting, roles={CDO}, scope=EVERY_ROW, reads=True)
     def get_greeting(self, session: Session, principal: Principal, command: Command) -> Any:
         """Look."""
         return {"text": "", "number": len(self.runs)}
