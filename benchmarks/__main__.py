@@ -9,11 +9,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import backlog, latency, relay_throughput
+from benchmarks import audit, backlog, latency, relay_throughput
 from benchmarks.results import Figure, machine
 from tests.support import servers
 
-MEASUREMENTS = {"relay": relay_throughput.measure, "latency": latency.measure, "backlog": backlog.measure}
+MEASUREMENTS = {
+    "relay": relay_throughput.measure,
+    "latency": latency.measure,
+    "backlog": backlog.measure,
+    "audit": audit.measure,
+}
 
 
 def main() -> None:

@@ -14,7 +14,8 @@ variable                                   meaning
 ``COMMONWEAL_DATABASE_URL_FILE``           a file that holds the database's URL, in place of the variable
 ``COMMONWEAL_REQUIRE_TLS``                 ``yes``: refuse to start unless broker and database are encrypted and their
                                            certificates checked; ``no`` unless set
-``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS)
+``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS); it is followed
+``COMMONWEAL_TOKEN_AUDIENCE``              which deployment tokens must be for, ``commonweal`` unless set
 ``COMMONWEAL_MAX_WORKERS``                 calls and events handled at once, 10 unless set
 ``COMMONWEAL_RETRY_DELAYS_MS``             waits before an event is tried again, comma-separated
 ``COMMONWEAL_HEARTBEAT_S``                 seconds between heartbeats on connections to the broker, 30 unless set; one
@@ -39,7 +40,7 @@ from nameko.exceptions import ConfigurationError
 from sqlalchemy import make_url
 
 from shared.messaging import broker, embedded
-from shared.security.tokens import Verifier
+from shared.security.tokens import AUDIENCE, Verifier, problem_of_audience
 from shared.storage.database import problem_of
 
 #: Waits before an event whose handler failed is tried again; the last one repeats.
@@ -75,6 +76,7 @@ class Settings:
     amqp_uri: str
     database_url: str
     token_keys: Path
+    token_audience: str = AUDIENCE
     max_workers: int = DEFAULT_MAX_WORKERS
     retry_delays_ms: tuple[int, ...] = DEFAULT_RETRY_DELAYS_MS
     heartbeat_s: int = DEFAULT_HEARTBEAT_S
@@ -124,6 +126,9 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         problems.append("COMMONWEAL_TOKEN_KEYS is not set; see the table in README.md.")
     if config.get("TOKEN_KEYS"):
         problems.extend(_problems_of_keys(token_keys))
+    token_audience = str(config.get("TOKEN_AUDIENCE") or AUDIENCE).strip()
+    if problem := problem_of_audience(token_audience):
+        problems.append(f"COMMONWEAL_TOKEN_AUDIENCE is not a name: {problem}.")
     max_workers = whole_numbers(config.get("max_workers") or DEFAULT_MAX_WORKERS)
     if len(max_workers) != 1:
         problems.append("COMMONWEAL_MAX_WORKERS must be one whole number above zero.")
@@ -143,6 +148,7 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         amqp_uri=amqp_uri,
         database_url=database_url,
         token_keys=token_keys,
+        token_audience=token_audience,
         max_workers=max_workers[0],
         retry_delays_ms=delays_ms,
         heartbeat_s=heartbeat_s,

@@ -66,8 +66,8 @@ def seal(head: Head, row: Mapping[str, Any], sealed_at: datetime) -> Head:
     :param row: its :data:`COVERED` columns, as Python values.
     """
     number = head.number + 1
-    covered = {name: _canonical(row[name]) for name in COVERED}
-    content = {"number": number, "sealed_at": _canonical(sealed_at), "row": covered}
+    covered = {name: canonical(row[name]) for name in COVERED}
+    content = {"number": number, "sealed_at": canonical(sealed_at), "row": covered}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return Head(number, hashlib.sha256(head.hash + text.encode()).digest())
 
@@ -82,21 +82,20 @@ def follow(head: Head, links: Iterable[Link]) -> Iterator[Head]:
         expected = head.number + 1
         if link.number != expected:
             raise Broken(f"seal {expected} is missing: seal {link.number} comes after seal {head.number}")
+        binds = f"seal {link.number} of {canonical(link.sealed_at)} binds"
         if link.row is None:
-            raise Broken(
-                f"row {link.position} is missing, which seal {link.number} of {_canonical(link.sealed_at)} binds"
-            )
+            raise Broken(f"row {link.position} is missing, which {binds}")
         sealed = seal(head, link.row, link.sealed_at)
         if sealed.hash != link.hash:
             raise Broken(
-                f"row {link.position} is not as seal {link.number} of {_canonical(link.sealed_at)} binds it: the row,"
-                " the seal or the one before it was changed"
+                f"row {link.position} is not as {binds} it: the row, the seal or the one before it was changed"
             )
         head = sealed
         yield head
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
+    """Return a column's value as the JSON value that is hashed: moments in UTC, bytes in hexadecimal."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="microseconds")
     if isinstance(value, bytes | memoryview):

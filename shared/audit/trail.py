@@ -22,6 +22,8 @@ DONE = "done"
 REPEATED = "repeated"
 
 MAX_OBJECTS = 16
+MAX_METHOD_LENGTH = 128
+MAX_SUBJECT_LENGTH = 128
 _NAME = re.compile(r"[a-z_]{0,60}_id\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.IGNORECASE)
 _REFERENCE = re.compile(r"[A-Z]-\d{4}-\d{1,9}\Z")
@@ -78,6 +80,42 @@ def record_event(session: Session, event_type: str, source: str, event_id: str, 
         objects={"event_id": event_id, "subject": subject},
         request=data,
     )
+
+
+def record_refused_event(
+    session: Session,
+    reason: str,
+    *,
+    event_type: str | None,
+    source: str | None,
+    event_id: str | None,
+    subject: str | None,
+    publisher: str | None,
+) -> None:
+    """Add a row for a message that was refused before any handler saw it. What it says of itself is not believed.
+
+    :param reason: a word for a program, such as ``schema`` or ``publisher``.
+    :param publisher: the broker's user who published it, as far as the broker vouches for one.
+    """
+    claims = {"event_id": event_id, "source": source, "subject": subject}
+    _record(
+        session,
+        "event",
+        _shown(event_type, MAX_METHOD_LENGTH) or "unknown",
+        outcome=reason,
+        error="Refused",
+        subject=_shown(publisher, MAX_SUBJECT_LENGTH),
+        council=None,
+        roles=[],
+        token_id=None,
+        objects={name: _shown(value, MAX_SUBJECT_LENGTH) for name, value in claims.items() if value},
+        request=claims,
+    )
+
+
+def _shown(text: str | None, length: int) -> str | None:
+    """Return a stranger's text bounded and printable; a database may refuse anything else."""
+    return text and "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[:length])
 
 
 def objects_in(values: Any) -> dict[str, str]:

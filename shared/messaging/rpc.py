@@ -338,7 +338,7 @@ class RpcConsumer(NamekoRpcConsumer):
     def setup(self) -> None:
         if self.queue is None:
             settings = config.read(self.container.service_name, self.container.config)
-            self.verifier = Verifier.read(settings.token_keys)
+            self.verifier = Verifier.read(settings.token_keys, audience=settings.token_audience)
             self.queue = Queue(rpc_queue_of(self.container.service_name), no_declare=True)
             self.queue_consumer.register_provider(self)
 

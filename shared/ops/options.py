@@ -40,17 +40,22 @@ def amqp_uri(**attributes: Any) -> Any:
     )
 
 
-def _checked(_: click.Context, parameter: click.Parameter, database_url: str) -> str:
-    if problem := database.problem_of(database_url):
+def _checked(_: click.Context, parameter: click.Parameter, database_url: str | None) -> str | None:
+    if database_url is not None and (problem := database.problem_of(database_url)):
         raise click.BadParameter(f"it {problem}", param=parameter)
     return database_url
 
 
-database_url = click.option(
-    "--database-url",
-    cls=Secret,
-    envvar="COMMONWEAL_DATABASE_URL",
-    required=True,
-    callback=_checked,
-    help="SQLAlchemy URL of the database.",
-)
+def _database_url(*, required: bool) -> Any:
+    return click.option(
+        "--database-url",
+        cls=Secret,
+        envvar="COMMONWEAL_DATABASE_URL",
+        required=required,
+        callback=_checked,
+        help="SQLAlchemy URL of the database.",
+    )
+
+
+database_url = _database_url(required=True)
+optional_database_url = _database_url(required=False)

@@ -21,6 +21,7 @@ from shared.messaging.publisher import Message, Publisher
 from shared.messaging.topology import topology
 from shared.ops.launch import ServiceProcess, running
 from shared.ops.names import SERVICES
+from shared.security.principal import SYSTEM
 from shared.security.tokens import SigningKey
 from shared.storage import migrate
 from shared.storage.database import Database
@@ -79,7 +80,8 @@ class Stage:
         """Return a client that calls in these roles, as a new person unless ``subject`` names one."""
         if self._client is None:
             self._client = Client(self.amqp_uri, token="")
-        subject = subject or f"{'-'.join(roles)}-{ids.new_id().hex[-8:]}@test.example"
+        address = "" if roles == (SYSTEM,) else "@test.example"
+        subject = subject or f"{'-'.join(roles)}-{ids.new_id().hex[-8:]}{address}"
         return self._client.acting(self.signing_key.issue(subject, roles, council=council))
 
     def publish(self, *messages: Message) -> dict[str, str]:

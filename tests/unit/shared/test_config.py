@@ -42,6 +42,7 @@ def test_what_is_not_set_has_its_default(sound: dict[str, Any], tmp_path: Path) 
     assert settings.service == "funding"
     assert settings.amqp_uri == sound["AMQP_URI"]
     assert settings.token_keys == tmp_path / "keys.json"
+    assert settings.token_audience == "commonweal"
     assert settings.max_workers == 10
     assert settings.retry_delays_ms == (1_000, 5_000, 30_000, 120_000, 600_000)
     assert settings.heartbeat_s == 30
@@ -55,12 +56,14 @@ def test_what_is_set_is_taken(sound: dict[str, Any]) -> None:
     settings = config.read(
         "funding",
         {**sound, "max_workers": "3", "RETRY_DELAYS_MS": "50, 100", "HEARTBEAT_S": "2", "REHEARSAL_CLOCK": "/tmp/clock",
+         "TOKEN_AUDIENCE": "commonweal-test",
          "KEEP_OUTBOX_DAYS": "7", "KEEP_INBOX_DAYS": "7", "KEEP_IDEMPOTENCY_KEYS_DAYS": "1",
          "HOUSEKEEPING_INTERVAL_S": "5",
          "AMQP_URI": "embedded://", "DATABASE_URL": "sqlite:////tmp/{service}.db"},
     )  # fmt: skip
     assert (settings.max_workers, settings.retry_delays_ms, settings.heartbeat_s) == (3, (50, 100), 2)
     assert settings.retention == Retention(outbox_days=7, inbox_days=7, idempotency_keys_days=1)
+    assert settings.token_audience == "commonweal-test"
     assert settings.housekeeping_interval_s == 5
     assert settings.rehearsal_clock == Path("/tmp/clock")
     assert settings.database_url == "sqlite:////tmp/funding.db"
@@ -126,6 +129,7 @@ def test_every_mistake_is_told_at_once(sound: dict[str, Any]) -> None:
         ("DATABASE_URL", "postgresql"),
         ("DATABASE_URL", "postgresql+psycopg://u:p@h/d"),
         ("DATABASE_URL", f"postgresql://u:{SECRET}@h:port/d"),
+        ("TOKEN_AUDIENCE", "Common Weal"),
         ("max_workers", "0"),
         ("max_workers", "-1"),
         ("max_workers", "1.5"),
