@@ -80,6 +80,37 @@ def record_event(session: Session, event_type: str, source: str, event_id: str, 
     )
 
 
+def record_refused_event(
+    session: Session,
+    reason: str,
+    *,
+    event_type: str | None,
+    source: str | None,
+    event_id: str | None,
+    subject: str | None,
+    publisher: str | None,
+) -> None:
+    """Add a row for an event that was not let in.
+
+    :param reason: that of the dead letter, such as ``publisher``.
+    :param publisher: the broker user that published it; None when nobody trustworthy says so.
+    """
+    told = {"event_id": event_id, "source": source, "subject": subject}
+    _record(
+        session,
+        "event",
+        event_type or "",
+        outcome=reason,
+        error="Unreadable",
+        subject=publisher,
+        council=None,
+        roles=[],
+        token_id=None,
+        objects={name: value for name, value in told.items() if value is not None},
+        request=told,
+    )
+
+
 def objects_in(values: Any) -> dict[str, str]:
     """Return the ids and references that stand at the top of a JSON object, at most :data:`MAX_OBJECTS`."""
     if not isinstance(values, Mapping):

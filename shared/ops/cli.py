@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.ops import options
+from shared.ops.commands.access import access
 from shared.ops.commands.dead_letters import dead_letters
 from shared.ops.commands.prune import prune
 from shared.ops.commands.tokens import keys, tokens
@@ -48,5 +49,5 @@ def migrate(services: tuple[str, ...], database_url: str) -> None:
         click.echo(f"{service}: migrated")
 
 
-for command in (topology, dead_letters, keys, tokens, prune):
+for command in (topology, access, dead_letters, keys, tokens, prune):
     main.add_command(command)

@@ -150,6 +150,7 @@ def stage_on_servers(
             "COMMONWEAL_AMQP_URI": amqp_uri,
             "COMMONWEAL_DATABASE_URL": urls[service],
             "COMMONWEAL_TOKEN_KEYS": str(keys),
+            "COMMONWEAL_PUBLISHERS": "any",
             "COMMONWEAL_RETRY_DELAYS_MS": ",".join(map(str, retry_delays_ms)),
             **(extra_environment or {}),
         }
