@@ -265,9 +265,7 @@ def _apply(management: Management, credentials: Credentials, user: BrokerUser, f
     elif changed:
         click.echo(f"changed  {user.name}: {', '.join(changed)}" + (f"; its URI is in {path}" if rotated else ""))
     if password is None:
-        click.echo(
-            f"kept     {user.name} has its password, which is not in {path}; --rotate {user.name} makes a new one"
-        )
+        click.echo(f"kept     {user.name} has its password, which is not in {path}; --rotate makes a new one")
 
 
 def _password(credentials: Credentials, user: str) -> str:
@@ -296,8 +294,12 @@ def _remove(management: Management, name: str) -> str:
         return "deleted, and its connections are ended"
     if here:
         management.delete(f"permissions/{{vhost}}/{quoted}")
-    # Behind the permissions: without topic permissions it could use every routing key.
-    management.delete(f"topic-permissions/{{vhost}}/{quoted}")
+    # Behind the permissions: without topic permissions it could use every routing key. It may have none.
+    try:
+        management.delete(f"topic-permissions/{{vhost}}/{quoted}")
+    except ManagementError as error:
+        if error.status != 404:
+            raise
     why = f"rights in {', '.join(elsewhere)}" if elsewhere else f"the tag {', '.join(traits['tags'])}"
     return (
         f"has no right here any more, and is kept for it has {why}; connections that it has here end with:"
