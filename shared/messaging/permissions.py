@@ -170,7 +170,7 @@ def _topics(permission: TopicPermission = TopicPermission()) -> dict[str, TopicP
 
 
 def _one_of(names: Sequence[str]) -> str:
-    return f"^({'|'.join(map(re.escape, names))})$" if names else NOTHING
+    return f"^({'|'.join(map(re.escape, dict.fromkeys(names)))})$" if names else NOTHING
 
 
 def definitions(users: Iterable[BrokerUser], vhost: str, password_hashes: Mapping[str, str]) -> dict[str, Any]:
