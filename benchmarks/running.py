@@ -120,6 +120,7 @@ def environment(directory: Path, amqp_uri: str, database_url: str) -> dict[str, 
         "COMMONWEAL_AMQP_URI": amqp_uri,
         "COMMONWEAL_DATABASE_URL": database_url,
         "COMMONWEAL_TOKEN_KEYS": str(keys),
+        "COMMONWEAL_PUBLISHERS": "any",
     }
 
 

@@ -12,6 +12,10 @@ variable                                   meaning
                                            the service's name
 ``COMMONWEAL_AMQP_URI_FILE``               a file that holds the broker's URI, in place of the variable
 ``COMMONWEAL_DATABASE_URL_FILE``           a file that holds the database's URL, in place of the variable
+``COMMONWEAL_BROKER_USER_PREFIX``          what the names of broker users begin with; nothing unless set
+``COMMONWEAL_PUBLISHERS``                  who publishes whose events, where a broker user has another name than the
+                                           prefix and its service's, such as ``funding=cw-money,operator=ops``;
+                                           ``any``: do not check, because everybody shares one broker user
 ``COMMONWEAL_REQUIRE_TLS``                 ``yes``: refuse to start unless broker and database are encrypted and their
                                            certificates checked; ``no`` unless set
 ``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS); it is followed
@@ -30,6 +34,7 @@ variable                                   meaning
 =========================================  ============================================================================
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +45,7 @@ from nameko.exceptions import ConfigurationError
 from sqlalchemy import make_url
 
 from shared.messaging import broker, embedded
+from shared.messaging.publishers import PARTIES, Publishers
 from shared.security.tokens import AUDIENCE, Verifier, problem_of_audience
 from shared.storage.database import problem_of
 
@@ -52,6 +58,8 @@ DEFAULT_HOUSEKEEPING_INTERVAL_S = 600
 #: A hundred years: more is a slip of the finger, and no date reaches back for ever.
 MAX_KEEP_DAYS = 36_525
 MAX_HOUSEKEEPING_INTERVAL_S = 86_400
+#: RabbitMQ's own limit, and that of a message's ``user_id``.
+MAX_USER_LENGTH = 255
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class Settings:
     amqp_uri: str
     database_url: str
     token_keys: Path
+    publishers: Publishers
     token_audience: str = AUDIENCE
     max_workers: int = DEFAULT_MAX_WORKERS
     retry_delays_ms: tuple[int, ...] = DEFAULT_RETRY_DELAYS_MS
@@ -119,6 +128,7 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     database_url = secret("DATABASE_URL").replace("{service}", service)
     if database_url and (problem := problem_of(database_url)):
         problems.append(f"COMMONWEAL_DATABASE_URL {problem}")
+    publishers = _publishers(config, "" if problems else amqp_uri, problems)
     if _yes_or_no(config, "REQUIRE_TLS", problems) and not problems and not is_embedded:
         problems.extend(_problems_of_encryption(amqp_uri, database_url))
     token_keys = Path(str(config.get("TOKEN_KEYS") or "").strip())
@@ -148,6 +158,7 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         amqp_uri=amqp_uri,
         database_url=database_url,
         token_keys=token_keys,
+        publishers=publishers,
         token_audience=token_audience,
         max_workers=max_workers[0],
         retry_delays_ms=delays_ms,
@@ -190,6 +201,47 @@ def read_secret(config: Mapping[str, Any], key: str) -> str:
     if not value:
         raise ConfigurationError(f"COMMONWEAL_{key}_FILE names {path}, which is empty.")
     return value
+
+
+#: Nothing that would have to be written otherwise in a URI, a file's name or a regular expression.
+_USER_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,32}")
+
+
+def read_prefix(config: Mapping[str, Any]) -> str:
+    """Return what the names of broker users begin with.
+
+    :param config: values by their keys in ``config.yml``.
+    :raises ConfigurationError: saying what to set instead.
+    """
+    prefix = str(config.get("BROKER_USER_PREFIX") or "").strip()
+    if not _USER_PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            "COMMONWEAL_BROKER_USER_PREFIX may have letters, digits, - and _, at most 32 of them, such as prod-."
+        )
+    return prefix
+
+
+def _publishers(config: Mapping[str, Any], amqp_uri: str, problems: list[str]) -> Publishers:
+    own = broker.user_of(amqp_uri) if amqp_uri else ""
+    told = str(config.get("PUBLISHERS") or "").strip()
+    try:
+        prefix = read_prefix(config)
+    except ConfigurationError as error:
+        problems.append(str(error))
+        prefix = ""
+    if own is None or told == "any":
+        return Publishers(own or "", is_checked=False, prefix=prefix)
+    users = {}
+    for part in filter(None, map(str.strip, told.split(","))):
+        party, _, user = map(str.strip, part.partition("="))
+        if party not in PARTIES or party in users or not user or len(user) > MAX_USER_LENGTH:
+            problems.append(
+                "COMMONWEAL_PUBLISHERS must be any, or names of broker users such as funding=cw-money,operator=ops,"
+                f" each once, of {', '.join(PARTIES)}."
+            )
+            break
+        users[party] = user
+    return Publishers(own, users=users, prefix=prefix)
 
 
 def _yes_or_no(config: Mapping[str, Any], key: str, problems: list[str], default: str = "no") -> bool:

@@ -34,6 +34,7 @@ such as `{exchange}`, with its short name as the routing key. The exchanges are 
 | --- | --- | --- |
 | `content_type` | `{sample.content_type}` | the body is a JSON object in UTF-8 |
 | `message_id` | `{sample.headers[ce-id]}` | the same as `ce-id` |
+| `user_id` | `{sample.headers[ce-source]}` | the broker user that published it; RabbitMQ refuses another's name |
 | `ce-specversion` | `{sample.headers[ce-specversion]}` | the version of CloudEvents |
 | `ce-id` | `{sample.headers[ce-id]}` | with `ce-source` the event's identity: at most {max_id_length} characters |
 | `ce-source` | `{sample.headers[ce-source]}` | the service that owns the fact and alone publishes it |
@@ -62,13 +63,16 @@ A system that publishes in a service's place sends the same message: mode, heade
 exchange and with the routing key of the event. [tests/node/publish.mjs](../tests/node/publish.mjs) does it with
 amqplib.
 
+- Set the property `user_id` to the name of the broker user that you connect as. RabbitMQ refuses any other (406), and
+  the services refuse an event that comes without it or from anybody but its publisher.
 - Publish persistent, with publisher confirms, and `mandatory`: a message that is returned has met no queue and must be
   sent again.
 - Sent again, the event keeps its `ce-id`; its effect is there once. A new `ce-id` is a new event.
 - Structured mode is read as well: the content type `application/cloudevents+json`, and a body of attributes and `data`.
 - A body has at most {max_body_bytes:,} bytes.
-- What cannot be read (no CloudEvent, unknown type or version, data that break the tables) is not lost: it goes to the
-  dead letters of each service that consumes the event, such as `{dead_letters}`, with the reason in its headers.
+- What is refused (no CloudEvent, unknown type or version, data that break the tables, another's event) is not lost: it
+  goes to the dead letters of each service that consumes the event, such as `{dead_letters}`, with the reason in its
+  headers.
 
 ## How fields are written
 

@@ -83,6 +83,7 @@ def server_stage(amqp_uri: str, database_url: str) -> Iterator[Stage]:
                     "COMMONWEAL_AMQP_URI": amqp_uri,
                     "COMMONWEAL_DATABASE_URL": urls[service],
                     "COMMONWEAL_TOKEN_KEYS": str(keys),
+                    "COMMONWEAL_PUBLISHERS": "any",
                     "COMMONWEAL_REHEARSAL_CLOCK": str(rehearsal_clock.path),
                 },
             )

@@ -91,6 +91,12 @@ EVENT_TYPES: dict[str, EventType] = {event_type.type: event_type for event_type 
 #: Who publishes events.
 SOURCES: tuple[str, ...] = tuple(dict.fromkeys(event_type.source for event_type in _ALL))
 
+#: The partnership's own systems, and the short names of the events that each alone may publish.
+SYSTEMS: dict[str, tuple[str, ...]] = {
+    "finance": ("contribution_received", "payment_made"),
+    "performance": ("measurement_recorded",),
+}
+
 #: What each service consumes: source and short name.
 SUBSCRIPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "proposals": (
@@ -106,6 +112,11 @@ SUBSCRIPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "outcomes": (("funding", "project_funded"),),
 }
+
+
+def names_of(source: str) -> tuple[str, ...]:
+    """Return the short names of the events that a service or system may publish."""
+    return SYSTEMS.get(source) or tuple(dict.fromkeys(each.name for each in _ALL if each.source == source))
 
 
 def consumers_of(source: str, name: str) -> tuple[str, ...]:

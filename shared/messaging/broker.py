@@ -25,6 +25,9 @@ _KEEPALIVE = {
     socket.TCP_USER_TIMEOUT: 25_000,
 }
 
+#: Who a connection is made as whose URI names nobody.
+DEFAULT_USER = "guest"
+
 #: What the query of an ``amqps`` URI may name, as RabbitMQ's own clients read it, and what py-amqp calls it.
 _TLS_FILES = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
 
@@ -114,6 +117,13 @@ def problem_of(amqp_uri: str) -> str | None:
         if problem := _problem_of_query(parts.scheme, parts.query):
             return problem
     return None
+
+
+def user_of(amqp_uri: str) -> str | None:
+    """Return the broker user of a URI, or of the first of a list; None on the embedded broker, which knows no users."""
+    if amqp_uri.startswith(embedded.URI):
+        return None
+    return connect(amqp_uri).userid or DEFAULT_USER
 
 
 def is_encrypted(amqp_uri: str) -> bool:

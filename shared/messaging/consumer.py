@@ -17,11 +17,19 @@ from shared.audit import trail
 from shared.errors import CommonwealError
 from shared.messaging import attempts, broker, inbox, topology
 from shared.messaging.attempts import Delivery, Failure
-from shared.messaging.dead_letters import ATTEMPTS_HEADER, ERROR_HEADER, FAILED_AT_HEADER, REASON_HEADER
+from shared.messaging.dead_letters import (
+    ATTEMPTS_HEADER,
+    ERROR_HEADER,
+    FAILED_AT_HEADER,
+    REASON_HEADER,
+    attributes_in,
+)
 from shared.messaging.events import Event, Unreadable, decode
 from shared.messaging.publisher import Message, Publisher, PublishFailed
+from shared.messaging.publishers import LAID_BY_HEADER, PUBLISHER_HEADER, WrongPublisher
 from shared.messaging.queue_consumer import QueueConsumer
 from shared.storage.database import Database, is_transient
+from shared.storage.provider import DatabaseConnection
 from shared.waiting import wait_while
 
 _log = logging.getLogger(__name__)
@@ -102,6 +110,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
     """Takes events from the service's one queue and sees each of them to an end: done, later, or dead letters."""
 
     queue_consumer = QueueConsumer()
+    connection = DatabaseConnection()
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,6 +125,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
         settings = config.read(self.container.service_name, self.container.config)
         self.service = settings.service
         self.retry_delays_ms = settings.retry_delays_ms
+        self.publishers = settings.publishers
         self.queue = Queue(topology.queue_of(self.service), no_declare=True)
         self._publisher = Publisher(settings.amqp_uri)
         self.queue_consumer.register_provider(self)
@@ -156,13 +166,17 @@ class EventConsumer(SharedExtension, ProviderCollector):
             body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
             event = decode(body, message.headers or {}, message.content_type)
             provider = self._provider_of(event)
+            self.publishers.check(event.source, self._publisher_of(message))
         except Unreadable as error:
-            self._dead_letter(message, error.reason, error)
+            self._refuse(message, error.reason, error)
+            return
+        except WrongPublisher as error:
+            self._refuse(message, "publisher", error)
             return
         except Exception as error:
             # Whatever a message makes of the decoder, it must not end the service, which would meet it again at once.
             _log.error("a message could not be read", exc_info=error)
-            self._dead_letter(message, "undecodable", error)
+            self._refuse(message, "undecodable", error)
             return
         delivery = Delivery(event, again=bool(message.delivery_info.get("redelivered")), failed=_failed(message))
         if delivery.again:
@@ -181,6 +195,9 @@ class EventConsumer(SharedExtension, ProviderCollector):
             if (provider.source, provider.name) == (event.source, event.name):
                 return provider
         raise Unreadable("not_subscribed", f"{self.service} does not consume {event.type.type}.")
+
+    def _publisher_of(self, message: Any) -> str | None:
+        return self.publishers.publisher_of(message.properties.get("user_id"), message.headers or {})
 
     def _release(self, delivery: Delivery) -> None:
         if delivery.again:
@@ -213,8 +230,34 @@ class EventConsumer(SharedExtension, ProviderCollector):
         if failure.is_last:
             self._dead_letter(message, "attempts_used_up", failure.error, failure.attempts)
             return
-        delay_ms = self.retry_delays_ms[min(failure.attempts, len(self.retry_delays_ms)) - 1]
-        self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: failure.attempts})
+        self._retry(message, failure.attempts)
+
+    def _retry(self, message: Any, failed: int) -> None:
+        delay_ms = self.retry_delays_ms[min(failed, len(self.retry_delays_ms)) - 1]
+        self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: failed})
+
+    def _refuse(self, message: Any, reason: str, error: Exception) -> None:
+        """Lay a message aside that is not let in; the audit trail knows of it first, or it comes again for that."""
+        said = attributes_in(message.headers or {}, message.content_type, message.body)
+        event_type, source, event_id, subject = (
+            str(said[name]) if name in said else None for name in ("type", "source", "id", "subject")
+        )
+        publisher = self._publisher_of(message)
+        try:
+            self.connection.database.run(
+                lambda session: trail.record_refused_event(
+                    session, reason,
+                    event_type=event_type, source=source, event_id=event_id, subject=subject, publisher=publisher,
+                )
+            )  # fmt: skip
+        except Exception as fault:
+            _log.warning(
+                "a message is refused (%s) once the audit trail can take it: %s", reason, fault,
+                exc_info=None if is_transient(fault) else fault,
+            )  # fmt: skip
+            self._retry(message, _failed(message) + 1)
+            return
+        self._dead_letter(message, reason, error)
 
     def _dead_letter(self, message: Any, reason: str, error: Exception, failed: int = 0) -> None:
         _log.error("a message went to the dead letters of %s: %s: %s", self.service, reason, error)
@@ -241,7 +284,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
             exchange="",
             routing_key=queue,
             body=message.body.encode() if isinstance(message.body, str) else bytes(message.body),
-            headers={**_own_headers(message), **headers},
+            headers={**_own_headers(message), PUBLISHER_HEADER: self._publisher_of(message) or "", **headers},
             content_type=message.content_type,
             content_encoding=message.content_encoding,
             properties=properties,
@@ -280,8 +323,9 @@ class EventHandler(Entrypoint):
 
 
 def _own_headers(message: Any) -> dict[str, Any]:
-    # How often a queue delivered a message is that queue's to say.
-    return {name: value for name, value in (message.headers or {}).items() if name != "x-delivery-count"}
+    # How often a queue delivered a message is that queue's to say, and what a replay says was for us alone.
+    dropped = ("x-delivery-count", LAID_BY_HEADER)
+    return {name: value for name, value in (message.headers or {}).items() if name not in dropped}
 
 
 def _failed(message: Any) -> int:

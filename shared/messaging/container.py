@@ -45,6 +45,11 @@ class Container(ServiceContainer):
     def start(self) -> None:
         if self.settings.rehearsal_clock is not None:
             _log.warning("%s runs on a rehearsal's clock: it is %s there", self.service_name, clock.now())
+        if not self.settings.publishers.is_checked and not self.settings.is_embedded:
+            _log.warning(
+                "%s takes events from every broker user: COMMONWEAL_PUBLISHERS is any, for rehearsals only",
+                self.service_name,
+            )
         super().start()
         self._is_ready = True
         _log.info(

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from shared.messaging import topology
+from shared.messaging import broker, topology
 from shared.messaging.publisher import Message, Publisher, PublishFailed
+from shared.messaging.publishers import LAID_BY_HEADER, PUBLISHER_HEADER
 
 ATTEMPTS_HEADER = "x-commonweal-attempts"
 REASON_HEADER = "x-commonweal-reason"
@@ -31,7 +32,8 @@ _COUNTED_BY_BROKER = ("x-delivery-count", "x-acquired-count")
 _CHANGING = (*_COUNTED_BY_BROKER, UNREADABLE_HEADER)
 #: Addresses, not contents: on the default exchange the broker would send copies to any queue that they name.
 _ADDRESSES = ("CC", "BCC")
-#: The consumer keeps these of a message's properties. A user id would be the publisher's, and not that of who replays.
+#: The consumer keeps these of a message's properties. RabbitMQ takes no user id but the sender's own; headers say whose
+#: the message was.
 _KEPT_PROPERTIES = ("message_id", "correlation_id", "type", "timestamp", "app_id", "reply_to")
 
 _STRUCTURED = "application/cloudevents"
@@ -80,15 +82,7 @@ class Letter:
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """The event's CloudEvents attributes without their prefix, as far as there are any."""
-        found = {name[3:]: value for name, value in self.headers.items() if str(name).startswith("ce-")}
-        if (self.content_type or "").startswith(_STRUCTURED) and len(self.body) <= MAX_SEARCHED_BYTES:
-            try:
-                event = json.loads(self.body)
-            except (ValueError, RecursionError):
-                return found
-            if isinstance(event, dict):
-                return {name: value for name, value in event.items() if name not in ("data", "data_base64")}
-        return found
+        return attributes_in(self.headers, self.content_type, self.body)
 
     def attribute(self, name: str) -> str | None:
         """Return one of the event's attributes as text; None when there is none."""
@@ -143,9 +137,21 @@ class Letter:
         deaths = self.headers.get("x-death")
         return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
 
-    def original(self) -> Message:
-        """Return the message as its publisher sent it, addressed to this one service, its attempts not yet counted."""
+    def original(self, sender: str | None) -> Message:
+        """Return the message as its publisher sent it, addressed to this one service, its attempts not yet counted.
+
+        Headers say whose it was, as far as its service can tell from them: :class:`publishers.Publishers`.
+
+        :param sender: the broker user who is to send it.
+        """
         headers = {name: value for name, value in self.headers.items() if not _is_added(str(name))}
+        if sender is not None:
+            headers[LAID_BY_HEADER] = str(self.properties.get("user_id") or "")
+            if headers[LAID_BY_HEADER] == sender:
+                # The sender's own, which came back: it is of whom it was before.
+                headers[LAID_BY_HEADER] = self.headers.get(LAID_BY_HEADER, sender)
+            if PUBLISHER_HEADER in self.headers:
+                headers[PUBLISHER_HEADER] = self.headers[PUBLISHER_HEADER]
         if COMPRESSION_HEADER in self.headers:
             headers["compression"] = self.headers[COMPRESSION_HEADER]
         properties = {name: value for name, value in self.properties.items() if name in _KEPT_PROPERTIES}
@@ -210,6 +216,7 @@ class Replay:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
+        self._sender = broker.user_of(publisher.amqp_uri)
         self._failures = 0
 
     def __call__(self, letter: Letter) -> str | None:
@@ -219,7 +226,7 @@ class Replay:
         """
         if not letter.is_readable:
             return "its properties cannot be read, so it cannot be sent as it was"
-        original = letter.original()
+        original = letter.original(self._sender)
         try:
             refused = self._publisher.publish([original])
         except PublishFailed as error:
@@ -267,6 +274,19 @@ def work_through(
         else:
             tally.failed += 1
             on_failure(letter, problem)
+
+
+def attributes_in(headers: Mapping[str, Any], content_type: str | None, body: bytes | str) -> dict[str, Any]:
+    """Return a message's CloudEvents attributes without their prefix, as far as there are any, whatever it is."""
+    found = {name[3:]: value for name, value in headers.items() if str(name).startswith("ce-")}
+    if (content_type or "").startswith(_STRUCTURED) and len(body) <= MAX_SEARCHED_BYTES:
+        try:
+            event = json.loads(body)
+        except (ValueError, RecursionError):
+            return found
+        if isinstance(event, dict):
+            return {name: value for name, value in event.items() if name not in ("data", "data_base64")}
+    return found
 
 
 def _is_added(name: str) -> bool:

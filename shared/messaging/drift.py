@@ -46,7 +46,7 @@ class Difference:
     """One difference, and what to do about it.
 
     :param kind: ``missing``, ``different``, ``left_over`` or ``policy``.
-    :param what: ``exchange``, ``queue`` or ``binding``.
+    :param what: ``exchange``, ``queue``, ``binding`` or ``user``.
     :param name: of the exchange or queue; a binding is ``exchange -> queue by routing key``.
     :param argument: what differs, such as ``x-delivery-limit``; None where the whole thing does.
     :param wanted: the argument's value in the catalogue; None when it asks for none.

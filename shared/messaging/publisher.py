@@ -47,7 +47,7 @@ class Message:
 
 
 class Publisher:
-    """Owns one connection, made when it is needed and dropped at the first error.
+    """Owns one connection, made when it is needed and dropped at the first error; names its broker user in messages.
 
     Not safe for concurrent use: callers take turns.
 
@@ -58,6 +58,7 @@ class Publisher:
         self.amqp_uri = amqp_uri
         self._connection: Connection | None = None
         self._channel: Any = None
+        self._author: dict[str, str] = {}
         self._unconfirmed: dict[int, str] = {}
         self._refused: dict[str, str] = {}
         self._last_tag = 0
@@ -98,7 +99,10 @@ class Publisher:
         self._connection = broker.connect(self.amqp_uri, on_blocked=_raise_blocked)
         self._channel = self._connection.channel()
         self._last_tag = 0
+        self._author = {}
         if self._confirms:
+            # The embedded broker knows no users; RabbitMQ takes no name here but that of the connection's own.
+            self._author = {"user_id": self._connection.userid or broker.DEFAULT_USER}
             self._channel.confirm_select()
             self._channel.events["basic_ack"].add(self._on_ack)
             self._channel.events["basic_nack"].add(self._on_nack)
@@ -121,7 +125,12 @@ class Publisher:
                 content_type=message.content_type,
                 content_encoding=message.content_encoding,
                 headers=dict(message.headers),
-                properties={"message_id": message.message_id, "delivery_mode": PERSISTENT, **message.properties},
+                properties={
+                    "message_id": message.message_id,
+                    "delivery_mode": PERSISTENT,
+                    **message.properties,
+                    **self._author,
+                },
             )
             self._last_tag += 1
             if self._confirms:

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from eventlet.event import Event
@@ -63,7 +63,7 @@ class QueueConsumer(NamekoQueueConsumer):
 
     def setup(self) -> None:
         """Wait until the broker answers."""
-        self._heartbeat_s = config.read(self.container.service_name, self.container.config).heartbeat_s
+        self._heartbeat_s = self._settings.heartbeat_s
         wait_while(self.container.service_name, self._problem)
         self.broker_answers.send()
 
@@ -75,6 +75,15 @@ class QueueConsumer(NamekoQueueConsumer):
             place = broker.place_of(self.amqp_uri)
             return f"the broker at {place} does not answer: {str(error) or type(error).__name__}"
         return None
+
+    @cached_property
+    def _settings(self) -> config.Settings:
+        return config.read(self.container.service_name, self.container.config)
+
+    @property
+    def amqp_uri(self) -> str:
+        # nameko's own reads the configuration as it stands, which may name a file instead.
+        return self._settings.amqp_uri
 
     @property
     def connection(self) -> Connection:

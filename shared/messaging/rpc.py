@@ -419,9 +419,10 @@ class RpcConsumer(NamekoRpcConsumer):
         return result, None
 
     def _provider_of(self, routing_key: str) -> Any:
-        name = routing_key.rpartition(".")[2]
+        # A request may have come by another key as well (header CC), which was not asked for at the broker.
+        service, _, name = routing_key.rpartition(".")
         for provider in self._providers:
-            if provider.method_name == name:
+            if (service, provider.method_name) == (self.container.service_name, name):
                 return provider
         raise NotFound("unknown_method", f"{self.container.service_name} has no method of that name.")
 

@@ -8,6 +8,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.ops import options
+from shared.ops.commands.access import access
 from shared.ops.commands.audit import audit
 from shared.ops.commands.dead_letters import dead_letters
 from shared.ops.commands.prune import prune
@@ -49,5 +50,5 @@ def migrate(services: tuple[str, ...], database_url: str) -> None:
         click.echo(f"{service}: migrated")
 
 
-for command in (topology, dead_letters, keys, tokens, audit, prune):
+for command in (topology, access, dead_letters, keys, tokens, audit, prune):
     main.add_command(command)

@@ -40,6 +40,13 @@ def amqp_uri(**attributes: Any) -> Any:
     )
 
 
+management_url = click.option(
+    "--management-url",
+    envvar="COMMONWEAL_MANAGEMENT_URL",
+    help="The broker's management API, such as http://broker:15672; by default RabbitMQ's own port on the same host.",
+)
+
+
 def _checked(_: click.Context, parameter: click.Parameter, database_url: str | None) -> str | None:
     if database_url is not None and (problem := database.problem_of(database_url)):
         raise click.BadParameter(f"it {problem}", param=parameter)

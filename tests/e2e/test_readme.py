@@ -36,6 +36,7 @@ def test_one_proposal_submitted_by_hand(amqp_uri: str, make_database: Callable[[
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "COMMONWEAL_AMQP_URI": amqp_uri,
         "COMMONWEAL_TOKEN_KEYS": str(tmp_path / "keys/keys.json"),
+        "COMMONWEAL_PUBLISHERS": "any",
     }
     (tmp_path / "examples").symlink_to(ROOT / "examples")
 

@@ -137,8 +137,13 @@ def stage_on_servers(
     services: tuple[str, ...] = SERVICES,
     retry_delays_ms: Sequence[int] = RETRY_DELAYS_MS,
     extra_environment: Mapping[str, str] | None = None,
+    own_environment: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Iterator[Stage]:
-    """Run services as processes on a virtual host and databases of their own."""
+    """Run services as processes on a virtual host and databases of their own.
+
+    :param extra_environment: variables of every service, before the usual ones.
+    :param own_environment: variables of each service, before all others.
+    """
     signing_key = SigningKey.new()
     keys = directory / "keys.json"
     keys.write_text(json.dumps({"keys": [signing_key.public_jwk()]}))
@@ -152,8 +157,10 @@ def stage_on_servers(
             "COMMONWEAL_AMQP_URI": amqp_uri,
             "COMMONWEAL_DATABASE_URL": urls[service],
             "COMMONWEAL_TOKEN_KEYS": str(keys),
+            "COMMONWEAL_PUBLISHERS": "any",
             "COMMONWEAL_RETRY_DELAYS_MS": ",".join(map(str, retry_delays_ms)),
             **(extra_environment or {}),
+            **(own_environment or {}).get(service, {}),
         }
         for service in SERVICES
     }

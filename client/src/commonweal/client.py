@@ -18,6 +18,8 @@ from commonweal import errors
 
 RPC_EXCHANGE = "nameko-rpc"
 CONTENT_TYPE = "application/json"
+#: Who a connection is made as whose URI names nobody.
+DEFAULT_USER = "guest"
 DEFAULT_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5
 FAREWELL_TIMEOUT_S = 1.0
@@ -279,7 +281,8 @@ class _Line:
         self._bound(deadline)
         channel = self._connection.channel()
         self._reply_to = str(uuid.uuid4())
-        queue = f"rpc.reply-{self._reply_to}"
+        # A broker user may use no reply queue but its own, which bear its name.
+        queue = f"rpc.reply-{self._connection.userid or DEFAULT_USER}.{self._reply_to}"
         # The exchange is the services' and a council's broker user may not declare it.
         self._bound(deadline)
         channel.queue_declare(

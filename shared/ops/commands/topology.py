@@ -1,6 +1,5 @@
 """``commonweal-ops topology``: the broker's exchanges and queues."""
 
-import dataclasses
 import json
 from typing import Any
 
@@ -8,18 +7,12 @@ import click
 
 from shared import config
 from shared.messaging import broker
-from shared.messaging.drift import Difference, Found, differences
+from shared.messaging.drift import Found, differences
 from shared.messaging.topology import NotAllDeclared, Topology
 from shared.messaging.topology import topology as make_topology
 from shared.ops import options
+from shared.ops.comparison import CannotAsk, tell
 from shared.ops.management import Management, ManagementError
-
-
-class _CannotAsk(click.ClickException):
-    """Nothing is known of the broker: neither that it is as it should be nor that it is not."""
-
-    exit_code = 2
-
 
 _amqp_uri = options.amqp_uri()
 _retry_delays_ms = click.option(
@@ -59,11 +52,7 @@ def apply(amqp_uri: str, retry_delays_ms: str | None) -> None:
 
 @topology.command()
 @_amqp_uri
-@click.option(
-    "--management-url",
-    envvar="COMMONWEAL_MANAGEMENT_URL",
-    help="The broker's management API, such as http://broker:15672; by default RabbitMQ's own port on the same host.",
-)
+@options.management_url
 @_retry_delays_ms
 @click.option("--json", "as_json", is_flag=True, help="For a program.")
 @click.pass_context
@@ -81,19 +70,9 @@ def diff(
         found = _found(management)
         told = differences(wanted, found, lambda queue: _count(amqp_uri, queue))
     except ManagementError as error:
-        raise _CannotAsk(str(error)) from error
-    if as_json:
-        listed = [dataclasses.asdict(difference) for difference in told]
-        click.echo(json.dumps({"vhost": management.vhost, "equal": not told, "differences": listed}, indent=2))
-    elif told:
-        for difference in told:
-            click.echo(str(difference))
-        click.echo(_summary(told))
-    else:
-        click.echo(
-            f"equal: {len(wanted.exchanges)} exchanges, {len(wanted.queues)} queues, {len(wanted.bindings)} bindings"
-        )
-    context.exit(1 if told else 0)
+        raise CannotAsk(str(error)) from error
+    equal = f"{len(wanted.exchanges)} exchanges, {len(wanted.queues)} queues, {len(wanted.bindings)} bindings"
+    tell(context, management.vhost, told, as_json=as_json, equal=equal)
 
 
 @topology.command()
@@ -140,10 +119,3 @@ def _count(amqp_uri: str, queue: str) -> int | None:
             return int(channel.queue_declare(queue=queue, passive=True).message_count)
     except Exception:
         return None
-
-
-def _summary(told: list[Difference]) -> str:
-    kinds = ("missing", "different", "left_over", "policy")
-    counts = {kind: sum(difference.kind == kind for difference in told) for kind in kinds}
-    parts = [f"{number} {kind.replace('_', ' ')}" for kind, number in counts.items() if number]
-    return f"not equal: {', '.join(parts)}"

@@ -250,9 +250,11 @@ def test_a_replayed_event_is_the_original_and_goes_to_its_own_service_alone(oper
     assert bytes(sent.body) == letter.body
     headers = sent.properties.pop("application_headers")
     headers.pop("x-delivery-count", None)
-    assert headers == {**original.headers, "x-own": {"a": [1, None]}, "compression": "gzip"}
+    whose = {"x-commonweal-laid-by": broker.user_of(operator.amqp_uri)}
+    assert headers == {**original.headers, "x-own": {"a": [1, None]}, "compression": "gzip", **whose}
     assert sent.properties == {
         **letter.properties,
+        "user_id": broker.user_of(operator.amqp_uri),
         "content_type": letter.content_type,
         "content_encoding": "gzip",
         "message_id": original.message_id,
@@ -275,7 +277,8 @@ def test_what_the_broker_laid_aside_is_a_letter_like_the_others(operator: Operat
     assert QUEUE in letter["error"]
     assert operator.types("replay", "--reason", "delivery_limit", "--since", "1h").exit_code == 0
     (sent,) = taken_from(operator.amqp_uri, QUEUE)
-    assert {**sent.headers, "x-delivery-count": 0} == {**message.headers, "x-delivery-count": 0}
+    whose = {"x-commonweal-laid-by": broker.user_of(operator.amqp_uri)}
+    assert {**sent.headers, "x-delivery-count": 0} == {**message.headers, "x-delivery-count": 0, **whose}
 
 
 def test_an_event_in_structured_mode_has_its_attributes_in_its_body(operator: Operator) -> None:

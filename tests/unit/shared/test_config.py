@@ -240,3 +240,31 @@ def test_what_a_broker_s_uri_says_about_tls_is_checked(sound: dict[str, Any], qu
     ]
     plain = complaints({**sound, "AMQP_URI": f"amqp://user:{SECRET}@broker/v?{query}"})
     assert plain == ["COMMONWEAL_AMQP_URI takes nothing after the ? but, of amqps://, cacertfile, certfile, keyfile."]
+
+
+class TestPublishers:
+    def test_each_party_is_its_own_broker_user_unless_it_is_named(self, sound: dict[str, Any]) -> None:
+        publishers = config.read("funding", sound).publishers
+        assert (publishers.is_checked, publishers.own, publishers.user_of("outcomes")) == (True, "user", "outcomes")
+        named = {**sound, "BROKER_USER_PREFIX": "cw-", "PUBLISHERS": "proposals=writer, operator = ops,"}
+        publishers = config.read("funding", named).publishers
+        users = [publishers.user_of(party) for party in ("proposals", "operator", "finance")]
+        assert users == ["writer", "ops", "cw-finance"]
+
+    @pytest.mark.parametrize("changes", [{"PUBLISHERS": "any"}, {"AMQP_URI": "embedded://"}])
+    def test_nothing_is_checked_where_users_are_shared_or_there_are_none(
+        self, sound: dict[str, Any], changes: dict[str, Any]
+    ) -> None:
+        assert not config.read("funding", {**sound, **changes}).publishers.is_checked
+
+    @pytest.mark.parametrize(
+        "value", ["all", "funding", "funding=", "=user", "partners=user", "funding=a,funding=b", "funding=" + "x" * 256]
+    )
+    def test_a_mistake_is_told(self, sound: dict[str, Any], value: str) -> None:
+        (complaint,) = complaints({**sound, "PUBLISHERS": value})
+        assert complaint.startswith("COMMONWEAL_PUBLISHERS must be any, or names of broker users")
+
+    @pytest.mark.parametrize("prefix", ["a.b", "a b", "a/b", "x" * 33, "^"])
+    def test_a_prefix_is_what_every_place_takes_as_it_is(self, sound: dict[str, Any], prefix: str) -> None:
+        (complaint,) = complaints({**sound, "BROKER_USER_PREFIX": prefix})
+        assert complaint.startswith("COMMONWEAL_BROKER_USER_PREFIX may have letters")
