@@ -18,6 +18,8 @@ variable                                   meaning
                                            ``any``: do not check, because everybody shares one broker user
 ``COMMONWEAL_REQUIRE_TLS``                 ``yes``: refuse to start unless broker and database are encrypted and their
                                            certificates checked; ``no`` unless set
+``COMMONWEAL_REQUIRE_LEAST_PRIVILEGE``     ``yes``: refuse to start as a database role that may do more than the service
+                                           needs; ``no`` unless set: warn
 ``COMMONWEAL_TOKEN_KEYS``                  file of the public keys that tokens are checked with (JWKS); it is followed
 ``COMMONWEAL_TOKEN_AUDIENCE``              which deployment tokens must be for, ``commonweal`` unless set
 ``COMMONWEAL_MAX_WORKERS``                 calls and events handled at once, 10 unless set
@@ -86,6 +88,7 @@ class Settings:
     token_keys: Path
     publishers: Publishers
     token_audience: str = AUDIENCE
+    require_least_privilege: bool = False
     max_workers: int = DEFAULT_MAX_WORKERS
     retry_delays_ms: tuple[int, ...] = DEFAULT_RETRY_DELAYS_MS
     heartbeat_s: int = DEFAULT_HEARTBEAT_S
@@ -131,6 +134,12 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
     publishers = _publishers(config, "" if problems else amqp_uri, problems)
     if _yes_or_no(config, "REQUIRE_TLS", problems) and not problems and not is_embedded:
         problems.extend(_problems_of_encryption(amqp_uri, database_url))
+    require_least_privilege = _yes_or_no(config, "REQUIRE_LEAST_PRIVILEGE", problems)
+    if require_least_privilege and database_url.startswith("sqlite"):
+        problems.append(
+            "COMMONWEAL_REQUIRE_LEAST_PRIVILEGE is set: COMMONWEAL_DATABASE_URL must name a PostgreSQL; SQLite has no"
+            " roles."
+        )
     token_keys = Path(str(config.get("TOKEN_KEYS") or "").strip())
     if not config.get("TOKEN_KEYS"):
         problems.append("COMMONWEAL_TOKEN_KEYS is not set; see the table in README.md.")
@@ -160,6 +169,7 @@ def read(service: str, config: Mapping[str, Any]) -> Settings:
         token_keys=token_keys,
         publishers=publishers,
         token_audience=token_audience,
+        require_least_privilege=require_least_privilege,
         max_workers=max_workers[0],
         retry_delays_ms=delays_ms,
         heartbeat_s=heartbeat_s,

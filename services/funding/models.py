@@ -23,6 +23,7 @@ from services.funding.domain import LIVE_AWARD_STATES, AwardState, TrancheState
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns
+from shared.storage.roles import APPEND_ONLY
 from shared.storage.types import Json, Pence, UtcDateTime
 
 GSS_LENGTH = 9
@@ -406,6 +407,7 @@ class LedgerTransaction(Base):
     __table_args__ = (
         UniqueConstraint("pool_id", "key"),
         CheckConstraint("approver <> author", name="two_people"),
+        {"info": APPEND_ONLY},
     )
 
 
@@ -420,4 +422,4 @@ class LedgerPosting(Base):
 
     account: Mapped[LedgerAccount] = relationship(viewonly=True)
 
-    __table_args__ = (CheckConstraint("amount_pence <> 0", name="amount_not_zero"),)
+    __table_args__ = (CheckConstraint("amount_pence <> 0", name="amount_not_zero"), {"info": APPEND_ONLY})

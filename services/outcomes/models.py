@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.outcomes import domain
 from shared.ids import new_id
+from shared.storage.roles import KEPT
 from shared.storage.types import Pence, UtcDateTime
 
 #: Letters of the longest decimal string: a sign, 15 digits, a point, 6 digits.
@@ -230,6 +231,7 @@ class Report(Base):
             "CASE WHEN decision = 'returned' THEN reason IS NOT NULL ELSE reason IS NULL END", name="reason"
         ),
         CheckConstraint("decided_by <> reported_by", name="two_people"),
+        {"info": KEPT},
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)

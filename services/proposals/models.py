@@ -19,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, attribute_keyed_dict, mapped
 from services.proposals.domain.lifecycle import Answer, AwardState, State
 from services.proposals.domain.rounds import Criterion, RoundRules, Window
 from shared.storage.references import ReferenceCounterColumns
+from shared.storage.roles import APPEND_ONLY
 from shared.storage.types import Json, Pence, UtcDateTime
 
 NAMES = {
@@ -157,7 +158,7 @@ class Revision(Base):
     """What was handed in: content, its hash, the rules that it is held to. The database refuses to change it."""
 
     __tablename__ = "revisions"
-    __table_args__ = (CheckConstraint("number >= 1", name="number"),)
+    __table_args__ = (CheckConstraint("number >= 1", name="number"), {"info": APPEND_ONLY})
 
     proposal_id: Mapped[UUID] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -217,7 +218,7 @@ class Assessment(Base):
     """An assessor's scores of a revision, with a justification each. The database refuses to change it."""
 
     __tablename__ = "assessments"
-    __table_args__ = (_of_revision(), UniqueConstraint("proposal_id", "revision", "assessor"))
+    __table_args__ = (_of_revision(), UniqueConstraint("proposal_id", "revision", "assessor"), {"info": APPEND_ONLY})
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     proposal_id: Mapped[UUID]
@@ -248,6 +249,7 @@ class Decision(Base):
     __table_args__ = (
         _of_revision(),
         CheckConstraint("outcome IN ('approved', 'rejected')", name="outcome"),
+        {"info": APPEND_ONLY},
     )
 
     proposal_id: Mapped[UUID] = mapped_column(primary_key=True)

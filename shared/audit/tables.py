@@ -2,12 +2,10 @@
 
 from sqlalchemy import BigInteger, Column, LargeBinary, MetaData, String, Table
 
+from shared.storage.roles import APPEND_ONLY
 from shared.storage.types import BigId, Json, UtcDateTime
 
 metadata = MetaData()
-
-#: What the database's role of a service may add to, and neither change nor delete: see :mod:`shared.storage.roles`.
-APPEND_ONLY = {"append_only": True}
 
 #: A row for each write and each refusal, added in the transaction that it tells of.
 audit = Table(

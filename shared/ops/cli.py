@@ -39,15 +39,28 @@ def run(service: str) -> None:
 @main.command()
 @click.argument("services", type=SERVICE, nargs=-1, required=True)
 @options.database_url
-def migrate(services: tuple[str, ...], database_url: str) -> None:
-    """Bring the database of each of SERVICES to the version of its code."""
+@click.option(
+    "--grant-to",
+    metavar="ROLE",
+    envvar="COMMONWEAL_DATABASE_ROLE",
+    show_envvar=True,
+    help='The role that the service runs as, such as "{service}_app": it gets the least that works, and loses whatever'
+    " it had beyond that.",
+)
+def migrate(services: tuple[str, ...], database_url: str, grant_to: str | None) -> None:
+    """Bring the database of each of SERVICES to the version of its code.
+
+    Connect as the role that owns the tables, or will. With --grant-to the service can run as another role, which can
+    neither change nor delete what stands in the audit trail and the ledger.
+    """
     for service in services:
+        role = grant_to and grant_to.replace("{service}", service)
         try:
-            migrations.upgrade(service, database_url.replace("{service}", service))
+            migrations.upgrade(service, database_url.replace("{service}", service), grant_to=role)
         except (SQLAlchemyError, CommandError, ValueError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
             raise click.ClickException(f"the database of {service} could not be migrated: {reason}") from error
-        click.echo(f"{service}: migrated")
+        click.echo(f"{service}: migrated" + (f", granted to {role}" if role else ""))
 
 
 for command in (topology, access, dead_letters, keys, tokens, audit, prune):

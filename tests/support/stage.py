@@ -128,6 +128,11 @@ class Stage:
             database.close()
 
 
+def _migrated(service: str, database_url: str) -> str:
+    migrate.upgrade(service, database_url)
+    return database_url
+
+
 @contextmanager
 def stage_on_servers(
     amqp_uri: str,
@@ -138,24 +143,26 @@ def stage_on_servers(
     retry_delays_ms: Sequence[int] = RETRY_DELAYS_MS,
     extra_environment: Mapping[str, str] | None = None,
     own_environment: Mapping[str, Mapping[str, str]] | None = None,
+    prepare: Callable[[str, str], str] = _migrated,
 ) -> Iterator[Stage]:
     """Run services as processes on a virtual host and databases of their own.
 
     :param extra_environment: variables of every service, before the usual ones.
     :param own_environment: variables of each service, before all others.
+    :param prepare: migrates a service's empty database, whose URL follows the service's name; returns the URL that the
+        service is to use. The stage itself keeps to the first one.
     """
     signing_key = SigningKey.new()
     keys = directory / "keys.json"
     keys.write_text(json.dumps({"keys": [signing_key.public_jwk()]}))
     urls = {service: make_database() for service in SERVICES}
-    for service, url in urls.items():
-        migrate.upgrade(service, url)
+    urls_of_services = {service: prepare(service, url) for service, url in urls.items()}
     with broker.connect(amqp_uri) as connection:
         topology(retry_delays_ms).apply(connection)
     environment = {
         service: {
             "COMMONWEAL_AMQP_URI": amqp_uri,
-            "COMMONWEAL_DATABASE_URL": urls[service],
+            "COMMONWEAL_DATABASE_URL": urls_of_services[service],
             "COMMONWEAL_TOKEN_KEYS": str(keys),
             "COMMONWEAL_PUBLISHERS": "any",
             "COMMONWEAL_RETRY_DELAYS_MS": ",".join(map(str, retry_delays_ms)),

@@ -225,6 +225,18 @@ def test_where_tls_is_required_nothing_else_is_taken(sound: dict[str, Any]) -> N
     assert complaints({**sound, "REQUIRE_TLS": "sure"}) == ["COMMONWEAL_REQUIRE_TLS must be yes or no."]
 
 
+def test_least_privilege_is_required_of_postgresql_alone(sound: dict[str, Any]) -> None:
+    assert not config.read("funding", sound).require_least_privilege
+    assert config.read("funding", {**sound, "REQUIRE_LEAST_PRIVILEGE": "yes"}).require_least_privilege
+    (sqlite,) = complaints({**sound, "REQUIRE_LEAST_PRIVILEGE": "yes", "DATABASE_URL": "sqlite:///funding.db"})
+    assert sqlite.startswith(
+        "COMMONWEAL_REQUIRE_LEAST_PRIVILEGE is set: COMMONWEAL_DATABASE_URL must name a PostgreSQL"
+    )
+    assert complaints({**sound, "REQUIRE_LEAST_PRIVILEGE": "sure"}) == [
+        "COMMONWEAL_REQUIRE_LEAST_PRIVILEGE must be yes or no."
+    ]
+
+
 @pytest.mark.parametrize(
     ("query", "problem"),
     [
