@@ -172,7 +172,7 @@ def test_a_method_takes_its_roles_and_no_other(stage: Stage, service: str, metho
     refused: dict[str, tuple[str, str | None]] = {}
     for role in sorted(ROLES):
         council = STRANGER if role in COUNCIL_ROLES else None
-        subject = f"{role}-{ids.new_id().hex[-8:]}@test.example"
+        subject = f"{role}-{ids.new_id().hex[-8:]}"
         caller = stage.caller(role, council=council, subject=subject)
         outcomes = []
         # What else is wrong with a call is nobody's business who may not make it.
