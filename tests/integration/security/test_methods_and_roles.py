@@ -403,7 +403,7 @@ def test_other_roles_read_what_they_need(
 ) -> None:
     service, found = service_of(method), row(programme)
     for role in sorted(ROLES - COUNCIL_ROLES):
-        # The council in such a token gives no right in that council. A system has none.
+        # The council in such a token gives no right in that council; a system has none.
         for council in (None,) if role == SYSTEM else (None, LEAD):
             answer = call(programme.stage, service, method, role, council, {key: found})
             if role in readers:
