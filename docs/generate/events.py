@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 from docs.generate.glossary import meaning_of, purpose_of
 from docs.generate.json_schema import bounds_in_words, nested_schema
 from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, EventType
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
 from shared.proposal_content import NoRepeats
@@ -209,7 +209,7 @@ _TYPES: dict[type, Callable[[Any], str]] = {
     Pence: lambda field: "pence",
     WholeNumber: lambda field: "whole number",
     fields.String: lambda field: "text",
-    fields.List: lambda field: f"list of {_type(field.inner)}",
+    Items: lambda field: f"list of {_type(field.inner)}",
     fields.Nested: lambda field: f"[{_spaced(type(field.schema).__name__)}](#{type(field.schema).__name__.lower()})",
 }
 
