@@ -1,5 +1,6 @@
 """marshmallow fields and validators that RPC schemas, event schemas and proposal content have in common."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -13,14 +14,25 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from shared import councils, periods
 
+#: Fields at fault that an error names, and letters of what it says of each: enough to correct a request by.
+MAX_FAULTS = 50
+MAX_FAULT_LENGTH = 200
 #: The largest amount that any single figure may have: £10 billion, well inside 64 bits.
 MAX_PENCE = 1_000_000_000_000
 
 _DECIMAL = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-# Characters that change how a text is shown without being seen: direction marks, zero-width characters, tags.
-_HIDDEN = re.compile(r"[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+#: Marks in a row, as Unicode's stream-safe text format has it (UAX 15); no language needs more than a few on a letter.
+MAX_MARKS = 30
+#: Letters and marks that composition makes one of, at most.
+_COMPOSED_OF = 4
+# Characters that change how a text is shown, or what it says, without being seen: direction marks, zero-width
+# characters, fillers, tags. Unicode has more that it calls ignorable, which hyphenate, join letters or choose an emoji.
+_HIDDEN = re.compile(
+    r"[\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    r"\uffa0\ufff0-\ufffb\ufffe\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 
 class Command(SimpleNamespace):
@@ -55,18 +67,44 @@ class Text(fields.String):
         self.lines = lines
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
-        text = unicodedata.normalize("NFC", super()._deserialize(value, attr, data, **kwargs) or "").strip()
-        text = text.replace("\r\n", "\n")
+        text = (super()._deserialize(value, attr, data, **kwargs) or "").strip().replace("\r\n", "\n")
+        # Composing sorts the marks on a letter, which takes minutes for a hundred thousand of them.
+        self._check_length(text, self.max_length * _COMPOSED_OF)
+        if _most_marks(text) > MAX_MARKS:
+            raise ValidationError(f"Remove accents: no letter has more than {MAX_MARKS}.")
+        text = unicodedata.normalize("NFC", text).strip()
         if not text:
             raise ValidationError("Write something here; it is empty.")
-        if len(text) > self.max_length:
-            raise ValidationError(f"Shorten this to {self.max_length:,} characters; it has {len(text):,}.")
+        self._check_length(text, self.max_length)
         allowed = "\n\t" if self.lines else ""
         if any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") and char not in allowed for char in text):
             raise ValidationError("Remove the control characters" + ("." if self.lines else " and line breaks."))
         if _HIDDEN.search(text):
             raise ValidationError("Remove the invisible characters (direction marks, zero-width spaces).")
         return text
+
+    def _check_length(self, text: str, max_length: int) -> None:
+        if len(text) > max_length:
+            raise ValidationError(f"Shorten this to {self.max_length:,} characters; it has {len(text):,}.")
+
+
+class _CountedFirst(fields.Field[Any]):
+    """Counts what it holds before it looks at any of it: a million wrong items would take a minute to complain of."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if isinstance(value, list | dict):
+            for validator in self.validators:
+                if isinstance(validator, validate.Length):
+                    validator(value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Items(_CountedFirst, fields.List):
+    """A list whose ``validate.Length`` says how long it may be."""
+
+
+class Table(_CountedFirst, fields.Dict):
+    """An object with keys of the sender's choice; its ``validate.Length`` says how many."""
 
 
 class Key(fields.String):
@@ -189,6 +227,40 @@ class FinancialYear(fields.String):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(validate=sentence_if_wrong(periods.parse_year), **kwargs)
+
+
+def printable(text: str, max_length: int | None = None) -> str:
+    """Return a text on one line, with an escape for every sign that cannot be printed.
+
+    :param max_length: cut what is longer then.
+    """
+    shown = "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:max_length]
+    )
+    if max_length is None or max(len(text), len(shown)) <= max_length:
+        return shown
+    return shown[: max_length - 1] + "\u2026"
+
+
+def faults(messages: Any) -> dict[str, list[str]]:
+    """Turn marshmallow's nested messages into dotted paths for an answer or a log, whatever a sender made of it.
+
+    :returns: the first :data:`MAX_FAULTS` fields, each path and sentence printable and cut at :data:`MAX_FAULT_LENGTH`.
+    """
+    found = itertools.islice(flatten(messages).items(), MAX_FAULTS)
+    return {
+        printable(path, MAX_FAULT_LENGTH): [printable(each, MAX_FAULT_LENGTH) for each in sentences[:MAX_FAULTS]]
+        for path, sentences in found
+    }
+
+
+def _most_marks(text: str) -> int:
+    """Return the length of the longest run of combining marks."""
+    most = run = 0
+    for sign in text:
+        run = run + 1 if unicodedata.combining(sign) else 0
+        most = max(most, run)
+    return most
 
 
 def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:

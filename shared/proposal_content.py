@@ -9,7 +9,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
 
 from shared import periods
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Key, Pence, Text, flatten
+from shared.fields import Day, DecimalString, FinancialYear, Gss, Items, Key, Pence, Text, flatten
 
 OBJECTIVES = ("user_centred_services", "collaboration", "digital_capability")
 COST_CATEGORIES = ("staff", "licences", "hardware", "services", "training", "other")
@@ -93,7 +93,7 @@ class Benefit(Schema):
     frequency = fields.String(required=True, validate=_one_of(periods.FREQUENCIES))
     baseline = fields.Nested(Baseline, required=True)
     owner_council = Gss(required=True)
-    targets = fields.List(
+    targets = Items(
         fields.Nested(Target),
         required=True,
         validate=[
@@ -137,19 +137,22 @@ class ProposalContent(Schema):
 
     title = Text(required=True, max_length=200)
     lead_council = Gss(required=True)
-    participants = fields.List(
+    participants = Items(
         Gss(), required=True, validate=[validate.Length(max=31, error="Name at most 31 participants."), NoRepeats()]
     )
-    objectives = fields.List(
+    objectives = Items(
         fields.String(validate=_one_of(OBJECTIVES)),
         required=True,
-        validate=[validate.Length(min=1, error="Name at least one objective."), NoRepeats()],
+        validate=[
+            validate.Length(min=1, max=len(OBJECTIVES), error="Name at least one objective, and each once."),
+            NoRepeats(),
+        ],
     )
     problem = Text(required=True, max_length=4000, lines=True)
     user_need = Text(required=True, max_length=4000, lines=True)
     requested_pence = Pence(required=True)
     match_funding_pence = Pence(required=True, minimum=0)
-    costs = fields.List(
+    costs = Items(
         fields.Nested(Cost),
         required=True,
         validate=[
@@ -157,7 +160,7 @@ class ProposalContent(Schema):
             NoRepeats("year", "category"),
         ],
     )
-    milestones = fields.List(
+    milestones = Items(
         fields.Nested(Milestone),
         required=True,
         validate=[
@@ -165,7 +168,7 @@ class ProposalContent(Schema):
             NoRepeats("key"),
         ],
     )
-    benefits = fields.List(
+    benefits = Items(
         fields.Nested(Benefit),
         required=True,
         validate=[

@@ -15,7 +15,7 @@ from marshmallow import Schema, fields, validate
 
 from docs.generate.glossary import meaning_of, purpose_of
 from shared.councils import all_councils
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import NoRepeats
 
 JsonSchema = dict[str, Any]
@@ -23,7 +23,10 @@ SomeField = fields.Field[Any]
 
 REFERENCE = "#/components/schemas/"
 
-_HIDDEN = r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff"
+_HIDDEN = (
+    r"\u0000-\u0008\u000b-\u001f\u007f-\u009f\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    r"\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+)
 _DAY = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 
 #: What fields refer to by the name of their class.
@@ -198,6 +201,7 @@ _OF_FIELD: dict[type, Callable[[Any], JsonSchema]] = {
     Pence: lambda field: {"type": "integer"},
     WholeNumber: lambda field: {"type": "integer"},
     fields.String: lambda field: {"type": "string"},
+    Items: _of_list,
     fields.List: _of_list,
     fields.Nested: _of_nested,
 }

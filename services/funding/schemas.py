@@ -13,6 +13,7 @@ from shared.fields import (
     Key,
     Moment,
     Pence,
+    Table,
     Text,
     WholeNumber,
 )
@@ -51,7 +52,13 @@ class SetContributions(CommandSchema):
     year = FinancialYear(required=True)
     total_pence = Pence(required=True)
     scheme = fields.String(required=True, validate=_one_of(Scheme))
-    fixed = fields.Dict(keys=Gss(), values=Pence(minimum=0), load_default=None, allow_none=True)
+    fixed = Table(
+        keys=Gss(),
+        values=Pence(minimum=0),
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=32, error="Name each council once; there are {max}."),
+    )
 
 
 class RecordReceipt(CommandSchema):

@@ -5,7 +5,7 @@ from marshmallow import Schema, fields, validate
 from services.proposals.domain.lifecycle import State
 from services.proposals.domain.scoring import MAX_SCORE
 from shared.events.proposals import Criterion
-from shared.fields import CommandSchema, Day, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import ProposalContent
 from shared.storage.paging import PageRequest
 
@@ -30,7 +30,7 @@ class OpenRound(CommandSchema):
     title = Text(required=True, max_length=200)
     opens_on = Day(required=True)
     closes_on = Day(required=True)
-    criteria = fields.List(
+    criteria = Items(
         fields.Nested(Criterion),
         required=True,
         validate=validate.Length(min=1, max=20, error="Give at least one criterion, and at most {max}."),
@@ -139,7 +139,7 @@ class Score(Schema):
 class SubmitAssessment(GetRevision):
     """A score for every criterion of the round."""
 
-    scores = fields.List(fields.Nested(Score), required=True, validate=validate.Length(min=1, max=20))
+    scores = Items(fields.Nested(Score), required=True, validate=validate.Length(min=1, max=20))
 
 
 class ListAssessments(PageRequest):

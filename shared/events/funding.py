@@ -1,8 +1,8 @@
 """Events of the funding service."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
-from shared.fields import Day, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import Day, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import ProposalContent
 
 
@@ -13,7 +13,7 @@ class PoolOpened(Schema):
     name = Text(required=True, max_length=200)
     starts_on = Day(required=True)
     ends_on = Day(required=True)
-    years = fields.List(FinancialYear(), required=True)
+    years = Items(FinancialYear(), required=True, validate=validate.Length(max=100))
 
 
 class MemberJoined(Schema):
@@ -50,7 +50,7 @@ class AboutAward(Schema):
     award_id = Id(required=True)
     pool_id = Id(required=True)
     proposal_id = Id(required=True)
-    proposal_reference = fields.String(required=True)
+    proposal_reference = Text(required=True, max_length=32)
     lead_council = Gss(required=True)
 
 
@@ -70,7 +70,7 @@ class ProjectFunded(AboutAward):
     project_id = Id(required=True)
     amount_pence = Pence(required=True)
     revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
-    content_hash = fields.String(required=True)
+    content_hash = Text(required=True, max_length=64)
     content = fields.Nested(ProposalContent, required=True)
     funded_at = Moment(required=True)
 

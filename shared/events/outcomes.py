@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from shared.fields import Day, DecimalString, Gss, Id, Key, Moment, WholeNumber
+from shared.fields import Day, DecimalString, Gss, Id, Key, Moment, Text, WholeNumber
 from shared.proposal_content import BENEFIT_KINDS
 
 
@@ -32,7 +32,7 @@ class AboutPeriod(AboutPlan):
     indicator = Key(required=True)
     kind = fields.String(required=True, validate=validate.OneOf(BENEFIT_KINDS))
     council = Gss(required=True)
-    period = fields.String(required=True)
+    period = Text(required=True, max_length=10)
 
 
 class ActualReported(AboutPeriod):

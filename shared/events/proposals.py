@@ -1,8 +1,8 @@
 """Events of the proposals service."""
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
-from shared.fields import Day, DecimalString, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import Day, DecimalString, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import ProposalContent
 
 
@@ -21,7 +21,7 @@ class RoundOpened(Schema):
     title = Text(required=True, max_length=200)
     opens_on = Day(required=True)
     closes_on = Day(required=True)
-    criteria = fields.List(fields.Nested(Criterion), required=True)
+    criteria = Items(fields.Nested(Criterion), required=True, validate=validate.Length(max=20))
     min_participants = WholeNumber(required=True, minimum=1, maximum=32)
     quorum = WholeNumber(required=True, minimum=1, maximum=32)
     ceiling_pence = Pence(required=True)
@@ -38,7 +38,7 @@ class AboutProposal(Schema):
     """What every event about a proposal says first."""
 
     proposal_id = Id(required=True)
-    reference = fields.String(required=True)
+    reference = Text(required=True, max_length=32)
     round_id = Id(required=True)
     revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
 
@@ -46,10 +46,10 @@ class AboutProposal(Schema):
 class ProposalSubmitted(AboutProposal):
     """A revision was frozen and handed in."""
 
-    content_hash = fields.String(required=True)
+    content_hash = Text(required=True, max_length=64)
     title = Text(required=True, max_length=200)
     lead_council = Gss(required=True)
-    participants = fields.List(Gss(), required=True)
+    participants = Items(Gss(), required=True, validate=validate.Length(max=31))
     requested_pence = Pence(required=True)
     submitted_at = Moment(required=True)
 
@@ -87,7 +87,7 @@ class ProposalAssessed(AboutProposal):
 class ProposalApproved(AboutProposal):
     """The panel approved the revision: the whole frozen content travels with the decision."""
 
-    content_hash = fields.String(required=True)
+    content_hash = Text(required=True, max_length=64)
     score = DecimalString(required=True)
     content = fields.Nested(ProposalContent, required=True)
     minute = Text(required=True, max_length=4000, lines=True)
@@ -106,7 +106,7 @@ class ProposalWithdrawn(Schema):
     """The lead council took its proposal back; ``revision`` is the last one handed in, 0 if none was."""
 
     proposal_id = Id(required=True)
-    reference = fields.String(required=True)
+    reference = Text(required=True, max_length=32)
     round_id = Id(required=True)
     revision = WholeNumber(required=True, minimum=0, maximum=1_000_000)
     reason = Text(required=True, max_length=2000, lines=True)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, and_, delete
 from sqlalchemy.orm import Session
 
 from shared import clock
+from shared.fields import printable
 from shared.messaging.events import Event
 from shared.messaging.tables import inbox_attempts
 from shared.storage.database import is_transient
@@ -91,8 +92,9 @@ def failure(delivery: Delivery, error: Exception, counted: int | None) -> Failur
 
 
 def describe(error: Exception) -> str:
-    """Return an error in a line or a few, bounded."""
-    return f"{type(error).__name__}: {error}".replace("\0", "")[:MAX_ERROR_LENGTH]
+    """Return an error in a line or a few, bounded, and printable whatever it quotes."""
+    lines = f"{type(error).__name__}: {error}".replace("\0", "")[:MAX_ERROR_LENGTH].splitlines()
+    return "\n".join(printable(line, MAX_ERROR_LENGTH) for line in lines)[:MAX_ERROR_LENGTH]
 
 
 def _count(session: Session, event: Event, *, failed: int, unfinished: int, last_error: str | None) -> tuple[int, int]:

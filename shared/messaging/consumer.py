@@ -289,6 +289,12 @@ class EventConsumer(SharedExtension, ProviderCollector):
             content_encoding=message.content_encoding,
             properties=properties,
         )
+        if not forwarded.can_be_sent:
+            _log.warning(
+                "a message's headers leave no room for ours: the broker lays it into the dead letters as it is"
+            )
+            self.queue_consumer.reject_message(message)
+            return
         for attempt in range(FORWARD_ATTEMPTS):
             try:
                 with self._forwarding:

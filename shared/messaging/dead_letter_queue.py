@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from amqp import Message, spec
+from amqp import spec
 from amqp.exceptions import AMQPError, NotFound, ResourceLocked
-from amqp.method_framing import frame_handler
-from amqp.serialization import decode_properties_basic
 from kombu import Connection
 from kombu.exceptions import KombuError
 
 from shared.messaging import broker, topology
-from shared.messaging.dead_letters import UNREADABLE_HEADER, Letter
+from shared.messaging.dead_letters import Letter
+from shared.messaging.frames import frame_handler
 
 #: A consumer gets no more than this until it is cancelled, in letters and in bytes as far as those before foretell.
 PREFETCH = 64
@@ -42,9 +41,6 @@ COUNT_TIMEOUT_S = 30.0
 IN_HAND_TIMEOUT_S = 30.0
 IN_HAND_INTERVAL_S = 0.2
 
-_CONTENT_HEADER_FRAME = 2
-_CONTENT_HEADER_PREFIX = 12
-
 
 class LookFailed(Exception):
     """The letters could not be looked at, or not to the end; every letter that was not taken away is still there."""
@@ -61,7 +57,7 @@ def looking(
     :param in_hand_timeout_s: how long to wait for another who looks at the same letters.
     :raises LookFailed: when the broker does not answer, lacks the queue, or somebody else keeps looking.
     """
-    connection = broker.connect(amqp_uri, heartbeat_s=HEARTBEAT_S, frame_handler=_frame_handler)
+    connection = broker.connect(amqp_uri, heartbeat_s=HEARTBEAT_S, frame_handler=frame_handler)
     place = broker.place_of(amqp_uri)
     try:
         with _asking(place):
@@ -246,25 +242,3 @@ def _asking(place: str) -> Iterator[None]:
         raise LookFailed(
             f"the broker at {place} does not answer or broke off: {str(error) or type(error).__name__}"
         ) from error
-
-
-def _frame_handler(connection: Any, callback: Any) -> Any:
-    """Return py-amqp's frame handler, which a message with properties that it cannot read would end the connection of.
-
-    Such a message arrives with one header instead, which has the bytes of its properties.
-    """
-    handle = frame_handler(connection, callback)
-
-    def on_frame(frame: Any) -> Any:
-        kind, channel, payload = frame
-        if kind == _CONTENT_HEADER_FRAME:
-            try:
-                decode_properties_basic(payload, _CONTENT_HEADER_PREFIX)
-            except Exception:
-                content = bytes(payload)
-                properties = content[_CONTENT_HEADER_PREFIX:]
-                readable = Message(application_headers={UNREADABLE_HEADER: properties.hex()})
-                frame = kind, channel, content[:_CONTENT_HEADER_PREFIX] + readable._serialize_properties()
-        return handle(frame)
-
-    return on_frame

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from shared.messaging import broker, topology
+from shared.messaging.frames import UNREADABLE_HEADER
 from shared.messaging.publisher import Message, Publisher, PublishFailed
 from shared.messaging.publishers import LAID_BY_HEADER, PUBLISHER_HEADER
 
@@ -22,8 +23,6 @@ ERROR_HEADER = "x-commonweal-error"
 FAILED_AT_HEADER = "x-commonweal-failed-at"
 #: Where the consumer keeps a publisher's ``compression`` header, which kombu would act on.
 COMPRESSION_HEADER = "x-commonweal-compression"
-#: What stands here instead of properties that py-amqp cannot read: the bytes of them all.
-UNREADABLE_HEADER = "x-commonweal-unreadable"
 
 #: What the broker adds to a message on its way, beside ``x-death`` and its like.
 _ADDED_BY_BROKER = ("x-death", "x-first-death-", "x-last-death-")

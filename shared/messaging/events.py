@@ -15,13 +15,24 @@ from cloudevents.core.v1.event import CloudEvent
 from marshmallow import ValidationError
 
 from shared.events.catalogue import EVENT_TYPES, EventType, consumers_of
-from shared.fields import flatten
+from shared.fields import faults, printable
 from shared.messaging.publisher import Message
 from shared.messaging.topology import exchange_of, queue_of
 
 #: Several times the largest request: escapes and spaces make an event larger than what its caller sent.
 MAX_BODY_BYTES = 8 * 1_048_576
 MAX_ID_LENGTH = 128
+MAX_MESSAGE_LENGTH = 1_000
+# What the SDK raises over a message; over a moment at the end of the year 9999 it is an OverflowError.
+_NOT_A_CLOUD_EVENT = (
+    BaseCloudEventException,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 REQUIRED_ATTRIBUTES = ("id", "source", "type", "specversion", "subject", "time", "sequence")
 
 
@@ -29,10 +40,11 @@ class Unreadable(Exception):
     """A message that is no event of ours, whatever is tried; it belongs in the dead letters.
 
     :param reason: a word for a program: ``oversize``, ``undecodable``, ``unknown_type``, ``schema``.
+    :param message: may quote the publisher: it is cut, and what cannot be printed becomes an escape.
     """
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(printable(message, MAX_MESSAGE_LENGTH))
         self.reason = reason
 
 
@@ -102,12 +114,14 @@ def decode(body: bytes, headers: Mapping[str, Any], content_type: str | None) ->
     """
     if len(body) > MAX_BODY_BYTES:
         raise Unreadable("oversize", f"The body has {len(body):,} bytes; {MAX_BODY_BYTES:,} are the most.")
+    if not _is_utf8(body):
+        raise Unreadable("undecodable", "The body is not UTF-8; JSON between systems is (RFC 8259).")
     texts = {name: value for name, value in headers.items() if isinstance(value, str)}
     try:
         event = rabbitmq.from_rabbitmq(rabbitmq.RabbitMQMessage(texts, content_type, body), JSONFormat(), _whole)
     except Unreadable:
         raise
-    except (BaseCloudEventException, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except _NOT_A_CLOUD_EVENT as error:
         raise Unreadable("undecodable", f"This is not a CloudEvent: {type(error).__name__}: {error}") from error
     event_type = EVENT_TYPES.get(event.get_type())
     if event_type is None or event.get_source() != event_type.source:
@@ -122,6 +136,15 @@ def decode(body: bytes, headers: Mapping[str, Any], content_type: str | None) ->
         time=_time(event),
         data=_data(event_type, event.get_data()),
     )
+
+
+def _is_utf8(body: bytes) -> bool:
+    # json would find out UTF-16 and UTF-32 by itself, and others who read the same event would not.
+    try:
+        str(body, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in body
 
 
 def _whole(attributes: dict[str, Any], data: Any) -> CloudEvent:
@@ -173,5 +196,5 @@ def _data(event_type: EventType, data: Any) -> dict[str, Any]:
     try:
         return event_type.load(data)
     except ValidationError as error:
-        problems = "; ".join(f"{path or 'data'}: {' '.join(said)}" for path, said in flatten(error.messages).items())
+        problems = "; ".join(f"{path or 'data'}: {' '.join(said)}" for path, said in faults(error.messages).items())
         raise Unreadable("schema", f"{event_type.type}: {problems} Publish it again, corrected.") from error

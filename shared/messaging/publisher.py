@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from amqp import Message as AmqpMessage
 from amqp.exceptions import NotFound
 from kombu import Connection
 
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 PUBLISH_TIMEOUT_S = 15
 CONFIRM_TIMEOUT_S = 15
 PERSISTENT = 2
+#: Of the 131,072 bytes of a frame; the broker ends the connection of whoever sends a larger one.
+MAX_PROPERTIES_BYTES = 130_000
 
 
 class PublishFailed(Exception):
@@ -44,6 +47,18 @@ class Message:
     properties: Mapping[str, Any] = field(default_factory=dict)
     mandatory: bool = True
     queues: Sequence[str] = ()
+
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether headers and properties fit into a frame, which cannot be divided, and into AMQP's types at all."""
+        try:
+            properties = AmqpMessage(
+                application_headers=dict(self.headers),
+                **{"message_id": self.message_id, "content_type": self.content_type, **self.properties},
+            )._serialize_properties()
+        except Exception:
+            return False
+        return len(properties) <= MAX_PROPERTIES_BYTES
 
 
 class Publisher:

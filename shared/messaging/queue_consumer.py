@@ -22,6 +22,7 @@ from nameko.messaging import QueueConsumer as NamekoQueueConsumer
 
 from shared import config
 from shared.messaging import broker
+from shared.messaging.frames import frame_handler
 from shared.waiting import wait_while
 
 _log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class QueueConsumer(NamekoQueueConsumer):
 
     @property
     def connection(self) -> Connection:
-        return broker.connect(self.amqp_uri, heartbeat_s=self._heartbeat_s)
+        return broker.connect(self.amqp_uri, heartbeat_s=self._heartbeat_s, frame_handler=frame_handler)
 
     def run(self) -> None:
         """Consume until every provider has left, on one connection after the other."""

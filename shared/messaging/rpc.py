@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session
 from shared import config, ids
 from shared.audit import trail
 from shared.errors import CommonwealError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
-from shared.fields import CommandSchema, flatten
+from shared.fields import CommandSchema, faults
 from shared.messaging import broker
 from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
 from shared.messaging.queue_consumer import QueueConsumer
@@ -42,6 +42,7 @@ from shared.storage.provider import DatabaseConnection
 _log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 1_048_576
+MAX_DIGITS = 64
 MAX_CORRELATION_ID_LENGTH = 255
 LISTEN_INTERVAL_S = 0.5
 TOKEN_HEADER = "nameko.auth_token"  # nosec B105
@@ -139,7 +140,7 @@ class Method:
         try:
             return self.request_schema.load(call.kwargs)
         except ValidationError as error:
-            fields = flatten(error.messages)
+            fields = faults(error.messages)
             places = ", ".join(sorted(fields)[:5]) + (", ..." if len(fields) > 5 else "")
             raise Invalid("invalid_request", f"Correct these fields and send it again: {places}.", fields) from error
 
@@ -464,7 +465,8 @@ def _kwargs_of(message: Any) -> dict[str, Any]:
     if len(body) > MAX_REQUEST_BYTES:
         raise Invalid("too_large", f"The request has {len(body):,} bytes; {MAX_REQUEST_BYTES:,} are the most.")
     try:
-        payload = json.loads(body, parse_constant=_refuse_constant)
+        text = body if isinstance(body, str) else str(body, "utf-8")
+        payload = json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
     except (ValueError, RecursionError) as error:
         raise Invalid("not_json", f"The request is not JSON: {error}") from error
     if not isinstance(payload, dict) or not isinstance(payload.get("kwargs"), dict) or "args" not in payload:
@@ -473,6 +475,12 @@ def _kwargs_of(message: Any) -> dict[str, Any]:
         raise Invalid("positional_arguments", "Name every argument; positional arguments are not taken.")
     kwargs: dict[str, Any] = payload["kwargs"]
     return kwargs
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    return int(digits)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from shared.fields import printable
 from shared.messaging.dead_letters import ATTEMPTS_HEADER, ERROR_HEADER, FAILED_AT_HEADER, REASON_HEADER, Letter
 
 #: What a list shows of a text that a publisher made.
@@ -29,10 +30,7 @@ def safe(value: object, *, length: int | None = None) -> str:
 
     :param length: cut what is longer.
     """
-    text = str(value)
-    if length is not None and len(text) > length:
-        text = text[: length - 1] + "…"
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return printable(str(value), length)
 
 
 def summary(letter: Letter) -> dict[str, Any]:

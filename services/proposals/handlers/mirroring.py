@@ -49,10 +49,13 @@ def _note(session: Session, data: dict[str, Any], state: AwardState, **facts: An
     proposal = _lock(session, data["proposal_id"])
     award = next((award for award in proposal.awards if award.id == data["award_id"]), None)
     if award is None:
+        _check_is_nobodys(session, data)
         award = Award(id=data["award_id"], state=AwardState.OFFERED)
         proposal.awards.append(award)
     if state != AwardState.OFFERED:
         award.state = _settled(award, state)
+    if "project_id" in facts:
+        _check_is_its_project(session, award, facts["project_id"])
     for name, value in facts.items():
         setattr(award, name, value)
     news = NEWS[outcome_of([award.state for award in proposal.awards])]
@@ -64,6 +67,20 @@ def _settled(award: Award, state: AwardState) -> AwardState:
     if award.state not in (AwardState.OFFERED, state):
         raise Conflict("award_contradicted", f"Award {award.id} is {award.state} here and cannot be {state} as well.")
     return state
+
+
+def _check_is_nobodys(session: Session, data: dict[str, Any]) -> None:
+    """:raises Conflict: for an award that is another proposal's already."""
+    if session.get(Award, data["award_id"]) is not None:
+        raise Conflict("award_contradicted", f"Award {data['award_id']} is another proposal's here.")
+
+
+def _check_is_its_project(session: Session, award: Award, project_id: UUID) -> None:
+    """:raises Conflict: for a project that was born of another award."""
+    with session.no_autoflush:
+        other = session.scalar(select(Award.id).where(Award.project_id == project_id, Award.id != award.id))
+    if other is not None or award.project_id not in (None, project_id):
+        raise Conflict("award_contradicted", f"Project {project_id} cannot be of award {award.id} here.")
 
 
 def _lock(session: Session, proposal_id: UUID) -> Proposal:

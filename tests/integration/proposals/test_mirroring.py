@@ -131,6 +131,22 @@ def test_an_award_is_not_both_taken_and_declined(programme: Programme) -> None:
     assert programme.seen(proposal_id) == seen
 
 
+def test_an_award_or_a_project_of_another_proposal_is_a_contradiction(programme: Programme) -> None:
+    round_id = programme.open_round()
+    first, other = (programme.decided(round_id=round_id) for _ in range(2))
+    award = Award(programme, first)
+    award.funded()
+    seen = programme.seen(other)
+    stolen, twice = Award(programme, other), Award(programme, other)
+    stolen.about["award_id"] = award.award_id
+    twice.project_id = award.project_id
+    for wrong in (stolen.offered, stolen.funded, twice.funded):
+        with pytest.raises(Conflict) as error:
+            wrong()
+        assert error.value.code == "award_contradicted"
+    assert programme.seen(other) == seen
+
+
 def test_an_award_of_a_proposal_that_is_not_here_waits(programme: Programme) -> None:
     with pytest.raises(Conflict) as error:
         Award(programme, str(new_id())).offered()

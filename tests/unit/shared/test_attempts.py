@@ -89,3 +89,7 @@ def test_an_error_is_told_in_bounds_and_in_characters_that_a_database_keeps(data
         kept = session.execute(select(inbox_attempts.c.last_error)).scalar_one()
     assert kept.startswith("ValueError: xx")
     assert len(kept) == attempts.MAX_ERROR_LENGTH
+
+
+def test_an_error_that_quotes_a_message_cannot_write_to_a_terminal_or_forge_a_line_of_a_log() -> None:
+    assert attempts.describe(ValueError("a\x1b[2J\ud800\u202eb")) == "ValueError: a\\x1b[2J\\ud800\\u202eb"

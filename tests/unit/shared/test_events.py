@@ -18,7 +18,7 @@ from shared import ids
 from shared.councils import all_councils
 from shared.events.catalogue import EVENT_TYPES, EventType, consumers_of, event_type
 from shared.fields import MAX_PENCE, Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
-from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH, Event, Unreadable, decode, encode
+from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_MESSAGE_LENGTH, Event, Unreadable, decode, encode
 from shared.messaging.rpc import MAX_REQUEST_BYTES
 from shared.proposal_content import BENEFIT_KINDS, ProposalContent
 
@@ -29,7 +29,7 @@ JOINED = event_type("funding", "member_joined")
 JOINED_DATA = {"pool_id": ids.new_id(), "council": "S12000036", "joins_on": date(2026, 4, 1)}
 AT = datetime(2026, 7, 1, 10, 30, 0, 250_000, tzinfo=UTC)
 
-words = st.text("abc Ü-ß漢", min_size=1, max_size=20).map(str.strip).filter(bool)
+words = st.text("abc Ü-ß漢", min_size=1, max_size=10).map(str.strip).filter(bool)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 OF_FIELD: list[tuple[type[fields.Field[Any]], st.SearchStrategy[Any]]] = [
     (Id, st.uuids()),
@@ -167,10 +167,14 @@ def test_headers_that_are_no_texts_are_left_aside() -> None:
         (sent(body=b'"' + b"[" * 100_000), "undecodable"),
         (sent(body=b"[" * 100_000), "undecodable"),
         (sent(headers={}), "undecodable"),
+        (sent(body=json.dumps({"pool_id": "1"}).encode("utf-16")), "undecodable"),
+        (sent(body=json.dumps({"pool_id": "1"}).encode("utf-32-be")), "undecodable"),
         (sent(content_type="application/cloudevents+json", body=b"[]"), "undecodable"),
         (sent(content_type="application/cloudevents+json", body=b"5"), "undecodable"),
         (with_headers(specversion="0.3"), "undecodable"),
         (with_headers(time="yesterday"), "undecodable"),
+        (with_headers(time="9999-12-31T24:00:00Z"), "undecodable"),
+        (structured(time="9999-12-31T24:00:00Z"), "undecodable"),
         (with_headers(time="2026-07-01T10:30:00"), "undecodable"),
         (with_headers(id=""), "undecodable"),
         (with_headers(type=None), "undecodable"),
@@ -215,6 +219,26 @@ def test_a_structured_sequence_is_a_whole_number_within_bounds(sequence: Any) ->
 @pytest.mark.parametrize("event_id", ["a\x00b", "\ud800"], ids=ascii)
 def test_an_id_that_the_inbox_cannot_keep_is_refused_at_once(event_id: str) -> None:
     assert reason_of(structured(id=event_id)) == "schema"
+
+
+@pytest.mark.parametrize("reference", ["a\x00b", "\ud800", "x" * 33], ids=["NUL", "surrogate", "long"])
+def test_a_reference_that_no_table_can_keep_is_a_broken_schema(reference: str) -> None:
+    kind = event_type("funding", "award_offered")
+    data = {
+        "award_id": str(UUID(int=1)), "pool_id": str(UUID(int=1)), "proposal_id": str(UUID(int=1)),
+        "proposal_reference": reference, "lead_council": "S12000036", "amount_pence": 1, "expires_on": "2026-12-31",
+    }  # fmt: skip
+    message = encode(kind, id=ids.new_id(), subject="s", sequence=1, time=AT, data=data)
+    assert reason_of({"body": message.body, "headers": message.headers, "content_type": "application/json"}) == "schema"
+
+
+def test_what_is_said_of_a_message_is_short_and_can_be_printed() -> None:
+    many = {f"\u202e{number}": number for number in range(100_000)}
+    for parts in (with_headers(type="\x1b[2J\n" * 10_000), structured(data=many), structured(type="x" * 100_000)):
+        with pytest.raises(Unreadable) as error:
+            decode(**parts)
+        assert str(error.value).isprintable()
+        assert len(str(error.value)) <= MAX_MESSAGE_LENGTH
 
 
 def test_a_moment_before_time_began_is_a_broken_schema() -> None:

@@ -9,9 +9,11 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, validate
 
 from shared.fields import (
+    MAX_FAULT_LENGTH,
+    MAX_FAULTS,
     MAX_PENCE,
     Command,
     CommandSchema,
@@ -20,11 +22,14 @@ from shared.fields import (
     FinancialYear,
     Gss,
     Id,
+    Items,
     Key,
     Moment,
     Pence,
+    Table,
     Text,
     WholeNumber,
+    faults,
     flatten,
 )
 
@@ -78,11 +83,27 @@ class TestText:
         assert Text(max_length=9, lines=True).deserialize("a\r\nb") == "a\nb"
 
     @pytest.mark.parametrize(
-        "char", ["\u200b", "\u200e", "\u202e", "\u2060", "\u2066", "\ufeff", "\u061c", "\U000e0041"], ids=ascii
+        "char",
+        list("\u200b\u200e\u202e\u2060\u2066\ufeff\u061c\u034f\u115f\u3164\uffa0\ufff9\uffff\U000e0041\U000e0101"),
+        ids=ascii,
     )
     def test_characters_that_nobody_sees_are_refused(self, char: str) -> None:
         sentence = "Remove the invisible characters (direction marks, zero-width spaces)."
         assert refusal(Text(max_length=9), f"a{char}b") == sentence
+
+    @pytest.mark.timeout(20)
+    def test_letters_under_a_heap_of_marks_are_refused_before_they_are_composed(self) -> None:
+        """Composing sorts the marks: 250,000 of each of these two would take the service minutes."""
+        heap = "e" + "\u0301" * 250_000 + "\u0323" * 250_000
+        assert refusal(Text(max_length=200), heap) == "Shorten this to 200 characters; it has 500,001."
+        assert refusal(Text(max_length=4000), heap[250_000 - 15 :][:31]) == (
+            "Remove accents: no letter has more than 30."
+        )
+        assert Text(max_length=200).deserialize("e" + "\u0323\u0301" * 15)
+
+    def test_a_text_that_composition_shortens_may_be_that_much_longer(self) -> None:
+        assert Text(max_length=3).deserialize("e\u0301" * 3) == "é" * 3
+        assert refusal(Text(max_length=3), "e\u0301" * 4) == "Shorten this to 3 characters; it has 4."
 
     def test_gaelic_and_joined_emoji_pass(self) -> None:
         for text in ("Comhairle nan Eilean Siar agus ùr", "👩\u200d💻"):
@@ -260,6 +281,19 @@ class TestCommandsAndMessages:
             "benefits.11": ["Wrong."],
             "": ["All of it.", "Really."],
         }
+
+    def test_a_list_or_an_object_that_is_too_long_is_refused_before_anything_in_it_is_looked_at(self) -> None:
+        two = validate.Length(max=2, error="Name at most {max}.")
+        for field in (Items(fields.Integer(), validate=two), Table(values=fields.Integer(), validate=two)):
+            wrong: Any = ["x"] * 3 if isinstance(field, Items) else dict.fromkeys("abc", "x")
+            assert refusal(field, wrong) == "Name at most 2."
+
+    def test_what_a_sender_got_wrong_is_told_in_bounds_and_in_what_can_be_printed(self) -> None:
+        told = faults({"\u202e" + "k" * 10_000: ["Unknown field."]} | {f"f{n}": ["x" * 10_000] for n in range(10_000)})
+        assert len(told) == MAX_FAULTS
+        for path, sentences in told.items():
+            assert path.isprintable()
+            assert max(len(path), *map(len, sentences)) <= MAX_FAULT_LENGTH
 
     def test_a_single_sentence_is_a_list_of_one(self) -> None:
         assert flatten({"a": "Bad."}) == {"a": ["Bad."]}
