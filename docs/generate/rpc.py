@@ -73,7 +73,7 @@ right in it. `tests/integration/security/test_methods_and_roles.py` tries every 
 rows from two others.
 
 What a caller may not know of is refused as `NotFound`, in the same words as what does not exist. Where it takes two
-people, as for money, a person is one in all roles, tokens and spellings: whoever asks for something, or reports it,
+people, as for money, a person is one in all roles and tokens: whoever asks for something, or reports it,
 does not approve it.
 
 ## Arguments and answers

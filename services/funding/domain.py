@@ -14,7 +14,6 @@ from uuid import UUID
 from shared import councils, periods
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.money import format_pounds
-from shared.security.people import is_among
 from shared.security.principal import PROPOSER, S95_OFFICER, Principal
 
 #: A pool is for this many whole financial years at most.
@@ -298,7 +297,7 @@ def _check_acts_for_lead(award: AwardFacts, by: Principal, role: str, title: str
 
 def _check_two_people(first: str | None, second: Principal, did: str, next_step: str) -> None:
     """Two people for money: whoever asks or records never approves the same thing, whatever roles they hold."""
-    if is_among(second.subject, [first]):
+    if first == second.subject:
         raise Forbidden("two_people", f"You {did}, so a second person must {next_step}.")
 
 

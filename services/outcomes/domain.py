@@ -15,7 +15,6 @@ from services.outcomes import decimals
 from shared import periods
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.proposal_content import SAVING_KINDS
-from shared.security.people import is_among
 from shared.security.principal import CDO, S95_OFFICER
 
 #: How long after a period's end its report is due. Four weeks: long enough for a council to close the last month's
@@ -176,7 +175,7 @@ def check_two_people(reporters: Sequence[str], decider: str) -> None:
 
     :raises Forbidden: ``two_people``.
     """
-    if is_among(decider, reporters):
+    if decider in reporters:
         raise Forbidden(
             "two_people",
             "You reported a value for this period, so somebody else has to decide on it: it takes two people.",

@@ -80,7 +80,7 @@ def _judge(settings: config.Settings, found: roles.Findings) -> None:
         logging.shutdown()
         # As an error it would be a page of tracebacks, one of each greenlet that waits for this one.
         os._exit(1)
-    _log.warning("%s could change its audit trail: %s", settings.service, sentence)
+    _log.warning("%s may do more in its database than it needs: %s", settings.service, sentence)
 
 
 def _bound_connecting(engine: Engine) -> None:

@@ -14,7 +14,6 @@ from typing import Any, Self
 from services.proposals.domain.eligibility import Rule
 from shared import councils
 from shared.errors import Conflict, Forbidden
-from shared.security.people import is_among
 from shared.security.principal import Principal
 
 
@@ -106,7 +105,7 @@ class Case:
     @property
     def counted(self) -> frozenset[str]:
         """Whose assessments count: those of people who declared a conflict, even afterwards, are set aside."""
-        return frozenset(given for given in self.assessors if not is_among(given, self.conflicted))
+        return frozenset(self.assessors) - frozenset(self.conflicted)
 
     def interest_of(self, subject: str, council: str | None) -> str | None:
         """Return why somebody may neither assess the proposal nor decide on it, as a sentence; None for no reason.
@@ -115,9 +114,9 @@ class Case:
         """
         if council in self.answers:
             return f"Your council takes part in {self.reference}, so somebody from elsewhere must do this."
-        if is_among(subject, self.involved):
+        if subject in self.involved:
             return f"You wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."
-        if is_among(subject, self.conflicted):
+        if subject in self.conflicted:
             return f"You declared a conflict of interest in {self.reference}, so somebody else must do this."
         return None
 
@@ -207,12 +206,12 @@ def _disinterested(case: Case, attempt: Attempt) -> None:
 
 
 def _not_declared_before(case: Case, attempt: Attempt) -> None:
-    if is_among(attempt.subject, case.conflicted):
+    if attempt.subject in case.conflicted:
         raise Conflict("already_declared", f"You have already declared a conflict of interest in {case.reference}.")
 
 
 def _not_assessed_before(case: Case, attempt: Attempt) -> None:
-    if is_among(attempt.subject, case.assessors):
+    if attempt.subject in case.assessors:
         raise Conflict(
             "already_assessed",
             f"You have already assessed revision {case.revision} of {case.reference}; an assessment stands as given.",

@@ -13,7 +13,6 @@ from services.proposals.domain.rounds import RoundRules
 from services.proposals.models import Assessment, ChangeRequest, ConflictOfInterest, Decision, Proposal, Revision
 from shared import clock, ids
 from shared.fields import Command
-from shared.security.people import is_among
 from shared.security.principal import Principal
 from shared.storage import paging
 
@@ -30,7 +29,7 @@ def declare_conflict(session: Session, principal: Principal, command: Command) -
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.DECLARE_CONFLICT, Attempt.by(principal))
     conflict = ConflictOfInterest(person=principal.subject, reason=command.reason, declared_at=now)
     proposal.conflicts.append(conflict)
-    if is_among(principal.subject, store.case_of(proposal).assessors):
+    if principal.subject in store.case_of(proposal).assessors:
         _score(session, proposal, now)
     return {
         "proposal_id": proposal.id,
@@ -85,8 +84,7 @@ def list_assessments(session: Session, principal: Principal, command: Command) -
     page = paging.page(session, statement, by=Assessment.id, request=command)
     rules = RoundRules.from_json(proposal.rules)
     page["items"] = [
-        views.of_assessment(given, rules, counts=not is_among(given.assessor, case.conflicted))
-        for given in page["items"]
+        views.of_assessment(given, rules, counts=given.assessor not in case.conflicted) for given in page["items"]
     ]
     return page
 

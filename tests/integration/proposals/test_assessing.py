@@ -243,29 +243,16 @@ def test_whoever_asks_for_the_money_does_not_assess_or_decide_by_another_token(p
     """A token for a panel's role names no council; the person is the same all the same."""
     proposal_id = programme.assessed()
     for asker in (proposer(), sponsor(ABERDEENSHIRE)):
-        for subject in (asker.subject, asker.subject.upper()):
-            on_the_panel = Principal(subject, frozenset({PANEL_CHAIR, ASSESSOR}))
+        on_the_panel = Principal(asker.subject, frozenset({PANEL_CHAIR, ASSESSOR}))
+        with pytest.raises(Forbidden, match="You wrote, handed in or confirmed"):
+            programme.assess(proposal_id, on_the_panel)
+        for method, rest in (
+            ("determine", {"revision": 1, "outcome": "approved", "minute": MINUTE}),
+            ("request_changes", {"reason": "Ask for more."}),
+        ):
             with pytest.raises(Forbidden, match="You wrote, handed in or confirmed"):
-                programme.assess(proposal_id, on_the_panel)
-            for method, rest in (
-                ("determine", {"revision": 1, "outcome": "approved", "minute": MINUTE}),
-                ("request_changes", {"reason": "Ask for more."}),
-            ):
-                with pytest.raises(Forbidden, match="You wrote, handed in or confirmed"):
-                    programme.call(method, on_the_panel, proposal_id=proposal_id, **rest)
+                programme.call(method, on_the_panel, proposal_id=proposal_id, **rest)
     assert programme.seen(proposal_id)["state"] == "under_assessment"
-
-
-def test_an_assessor_is_one_person_however_the_name_is_written(programme: Programme) -> None:
-    proposal_id = programme.under_assessment()
-    programme.assess(proposal_id, assessor("ailsa"))
-    with pytest.raises(Conflict, match="already assessed"):
-        programme.assess(proposal_id, assessor("Ailsa"))
-    programme.call("declare_conflict", assessor("AILSA"), proposal_id=proposal_id, reason="I was offered the job.")
-    [given] = programme.call("list_assessments", cdo(), proposal_id=proposal_id)["items"]
-    assert not given["counts"]
-    with pytest.raises(Conflict, match="already declared"):
-        programme.call("declare_conflict", assessor("ailsa"), proposal_id=proposal_id, reason="Again.")
 
 
 def test_a_chair_with_an_interest_learns_the_scores_with_the_decision(programme: Programme) -> None:

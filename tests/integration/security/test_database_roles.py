@@ -144,7 +144,7 @@ def test_whatever_a_service_does_it_may_do(stage: Stage, databases: dict[str, Ma
         eventually(lambda service=service: not pending(stage, service))
         eventually(lambda service=service: count(stage, service, audit_seals) == count(stage, service, audit) > 0)
         empty = [name for name, table in tables_of(service).items() if not count(stage, service, table)]
-        assert empty == ([] if service == "proposals" else ["inbox_attempts"])
+        assert empty in ([], ["inbox_attempts"])
         assert "permission denied" not in stage.processes[service].output()
     for service in SERVICES:
         execute(
