@@ -62,6 +62,8 @@ MAX_KEEP_DAYS = 36_525
 MAX_HOUSEKEEPING_INTERVAL_S = 86_400
 #: RabbitMQ's own limit, and that of a message's ``user_id``.
 MAX_USER_LENGTH = 255
+#: Nothing that would have to be written otherwise in a URI, a file's name or a regular expression.
+_USER_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,32}")
 
 
 @dataclass(frozen=True)
@@ -211,10 +213,6 @@ def read_secret(config: Mapping[str, Any], key: str) -> str:
     if not value:
         raise ConfigurationError(f"COMMONWEAL_{key}_FILE names {path}, which is empty.")
     return value
-
-
-#: Nothing that would have to be written otherwise in a URI, a file's name or a regular expression.
-_USER_PREFIX = re.compile(r"[A-Za-z0-9_-]{0,32}")
 
 
 def read_prefix(config: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from shared.errors import CommonwealError
 from shared.messaging import attempts, broker, inbox, topology
 from shared.messaging.attempts import Delivery, Failure
 from shared.messaging.dead_letters import (
+    ADDRESSES,
     ATTEMPTS_HEADER,
     ERROR_HEADER,
     FAILED_AT_HEADER,
@@ -329,8 +330,9 @@ class EventHandler(Entrypoint):
 
 
 def _own_headers(message: Any) -> dict[str, Any]:
-    # How often a queue delivered a message is that queue's to say, and what a replay says was for us alone.
-    dropped = ("x-delivery-count", LAID_BY_HEADER)
+    # How often a queue delivered a message is that queue's to say, and what a replay says was for us alone. To each
+    # address the broker would send a copy, in our name.
+    dropped = ("x-delivery-count", LAID_BY_HEADER, *ADDRESSES)
     return {name: value for name, value in (message.headers or {}).items() if name not in dropped}
 
 

@@ -30,7 +30,7 @@ _COUNTED_BY_BROKER = ("x-delivery-count", "x-acquired-count")
 #: What is different each time that a letter is looked at.
 _CHANGING = (*_COUNTED_BY_BROKER, UNREADABLE_HEADER)
 #: Addresses, not contents: on the default exchange the broker would send copies to any queue that they name.
-_ADDRESSES = ("CC", "BCC")
+ADDRESSES = ("CC", "BCC")
 #: The consumer keeps these of a message's properties. RabbitMQ takes no user id but the sender's own; headers say whose
 #: the message was.
 _KEPT_PROPERTIES = ("message_id", "correlation_id", "type", "timestamp", "app_id", "reply_to")
@@ -289,7 +289,7 @@ def attributes_in(headers: Mapping[str, Any], content_type: str | None, body: by
 
 
 def _is_added(name: str) -> bool:
-    return name.startswith(("x-commonweal-", *_ADDED_BY_BROKER)) or name in _COUNTED_BY_BROKER or name in _ADDRESSES
+    return name.startswith(("x-commonweal-", *_ADDED_BY_BROKER)) or name in _COUNTED_BY_BROKER or name in ADDRESSES
 
 
 def _is_part(wanted: str, event_type: str | None) -> bool:

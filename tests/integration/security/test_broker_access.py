@@ -575,6 +575,35 @@ class TestPublishers:
         (row,) = refusals(stage, "outcomes", event.id)
         assert row.subject == access.user(party)
 
+    def test_a_service_that_refuses_an_event_sends_no_copies_of_it_in_its_own_name(
+        self, stage: Stage, access: Access, operator: Operator, plans_of: Callable[[Any], list[Any]]
+    ) -> None:
+        """At the default exchange the header CC names queues, and funding's word is good for funding's events."""
+        forged, sound = outcomes.project_funded(), outcomes.project_funded()
+        with stage.connect() as connection:
+            connection.default_channel.queue_bind("funding.events", exchange_of("finance"), "payment_made")
+        message = message_of(forged)
+        as_user(
+            access.uri("finance"),
+            dataclasses.replace(
+                message,
+                exchange=exchange_of("finance"),
+                routing_key="payment_made",
+                headers={**message.headers, "CC": [queue_of("outcomes")], "BCC": [queue_of("outcomes")]},
+                queues=(),
+            ),
+        )
+        (letter,) = eventually(lambda: operator.letters("funding", "--id", forged.id))
+        assert letter["reason"] == "not_subscribed"
+        # Whatever came before this one is done with.
+        as_user(access.uri("funding"), to_outcomes(message_of(sound)))
+        eventually(lambda: plans_of(sound))
+        eventually(lambda: stage.is_empty(queue_of("outcomes")))
+        assert plans_of(forged) == []
+        assert operator.letters("outcomes") == []
+        with stage.connect() as connection:
+            connection.default_channel.queue_purge(dead_letters_of("funding"))
+
     def test_a_refused_event_stays_refused_when_it_is_replayed(
         self, stage: Stage, access: Access, operator: Operator, refused: Callable[[Any], dict[str, Any]]
     ) -> None:
