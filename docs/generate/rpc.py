@@ -109,9 +109,11 @@ nameko's protocol: a message to the topic exchange `{exchange}` with the routing
 | property or header | value |
 | --- | --- |
 | `content_type` | `{content_type}` |
-| `reply_to` | a UUID, the routing key of the caller's own queue at `{exchange}`, which is called `rpc.reply-<broker user>.<UUID>`; without one nothing runs |
+| `reply_to` | a UUID, the routing key of the caller's own queue at `{exchange}`; without one nothing runs |
 | `correlation_id` | comes back with the answer |
 | `{token_header}` (header) | the token |
+
+The caller's own queue is called `rpc.reply-<broker user>.<UUID>`: a broker user has no right to any other.
 
 The answer is `{{"result": ..., "error": null}}`, or an `error` with `exc_type`, one of the errors above, and
 `exc_args[0]`: `code`, `message` and `fields`.
