@@ -68,7 +68,7 @@ def _in_words(rule: Any, field: fields.Field[Any]) -> Iterator[str]:
     elif isinstance(rule, validate.Range):
         yield f"{rule.min:,} to {rule.max:,}"
     elif isinstance(rule, validate.Length):
-        what = "items" if isinstance(field, fields.List) else "letters"
+        what = "items" if isinstance(field, fields.List | fields.Dict) else "letters"
         if rule.min and rule.max:
             yield f"{rule.min:,} to {rule.max:,} {what}"
         else:

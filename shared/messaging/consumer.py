@@ -26,6 +26,7 @@ from shared.messaging.dead_letters import (
     attributes_in,
 )
 from shared.messaging.events import Event, Unreadable, decode
+from shared.messaging.frames import body_of
 from shared.messaging.publisher import Message, Publisher, PublishFailed
 from shared.messaging.publishers import LAID_BY_HEADER, PUBLISHER_HEADER, WrongPublisher
 from shared.messaging.queue_consumer import QueueConsumer
@@ -164,7 +165,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
     def handle_message(self, message: Any) -> None:
         """Hand a delivery to its handler."""
         try:
-            body = message.body.encode() if isinstance(message.body, str) else bytes(message.body)
+            body = body_of(message)
             event = decode(body, message.headers or {}, message.content_type)
             provider = self._provider_of(event)
             self.publishers.check(event.source, self._publisher_of(message))
@@ -239,7 +240,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
 
     def _refuse(self, message: Any, reason: str, error: Exception) -> None:
         """Lay a message aside that is not let in; the audit trail knows of it first, or it comes again for that."""
-        said = attributes_in(message.headers or {}, message.content_type, message.body)
+        said = attributes_in(message.headers or {}, message.content_type, body_of(message))
         event_type, source, event_id, subject = (
             str(said[name]) if name in said else None for name in ("type", "source", "id", "subject")
         )
@@ -284,7 +285,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
             message_id=str(properties.pop("message_id", None) or f"delivery-{message.delivery_tag}"),
             exchange="",
             routing_key=queue,
-            body=message.body.encode() if isinstance(message.body, str) else bytes(message.body),
+            body=body_of(message),
             headers={**_own_headers(message), PUBLISHER_HEADER: self._publisher_of(message) or "", **headers},
             content_type=message.content_type,
             content_encoding=message.content_encoding,

@@ -20,7 +20,7 @@ from kombu.exceptions import KombuError
 
 from shared.messaging import broker, topology
 from shared.messaging.dead_letters import Letter
-from shared.messaging.frames import frame_handler
+from shared.messaging.frames import body_of, frame_handler
 
 #: A consumer gets no more than this until it is cancelled, in letters and in bytes as far as those before foretell.
 PREFETCH = 64
@@ -199,7 +199,7 @@ def _letter(message: Any, service: str, position: int) -> Letter:
     return Letter(
         service=service,
         position=position,
-        body=bytes(message.body),
+        body=body_of(message),
         headers=properties.pop("application_headers", None) or {},
         content_type=properties.pop("content_type", None),
         content_encoding=properties.pop("content_encoding", None),

@@ -37,3 +37,8 @@ def frame_handler(connection: Any, callback: Any) -> Any:
         return handle(frame)
 
     return on_frame
+
+
+def body_of(message: Any) -> bytes:
+    """Return a message's body as it came; an empty one is a text to py-amqp, and every one in embedded mode."""
+    return message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else bytes(message.body)

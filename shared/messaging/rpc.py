@@ -30,6 +30,7 @@ from shared.audit import trail
 from shared.errors import CommonwealError, Forbidden, Invalid, NotFound, Unauthenticated, Unavailable
 from shared.fields import CommandSchema, faults
 from shared.messaging import broker
+from shared.messaging.frames import body_of
 from shared.messaging.idempotency import KEY_FIELD, IdempotencyKey, Slot
 from shared.messaging.queue_consumer import QueueConsumer
 from shared.messaging.topology import RPC_EXCHANGE, rpc_queue_of
@@ -396,7 +397,7 @@ class RpcConsumer(NamekoRpcConsumer):
             principal: Principal | None = self.verifier.verify(_token_of(message))
         except Unauthenticated:
             principal = None
-        unread = {"body_sha256": hashlib.sha256(message.body[:MAX_REQUEST_BYTES]).hexdigest()}
+        unread = {"body_sha256": hashlib.sha256(body_of(message)[:MAX_REQUEST_BYTES]).hexdigest()}
         # One at a time: a flood of these must not take the connections of those who are served.
         with self._recording:
             try:
@@ -461,12 +462,11 @@ def _token_of(message: Any) -> object:
 def _kwargs_of(message: Any) -> dict[str, Any]:
     if message.content_type != CONTENT_TYPE:
         raise Invalid("content_type", f"Send the request as {CONTENT_TYPE}.")
-    body = message.body
+    body = body_of(message)
     if len(body) > MAX_REQUEST_BYTES:
         raise Invalid("too_large", f"The request has {len(body):,} bytes; {MAX_REQUEST_BYTES:,} are the most.")
     try:
-        text = body if isinstance(body, str) else str(body, "utf-8")
-        payload = json.loads(text, parse_constant=_refuse_constant, parse_int=_whole_number)
+        payload = json.loads(str(body, "utf-8"), parse_constant=_refuse_constant, parse_int=_whole_number)
     except (ValueError, RecursionError) as error:
         raise Invalid("not_json", f"The request is not JSON: {error}") from error
     if not isinstance(payload, dict) or not isinstance(payload.get("kwargs"), dict) or "args" not in payload:

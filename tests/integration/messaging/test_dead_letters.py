@@ -327,6 +327,14 @@ def test_show_shows_everything_and_nothing_can_play_with_the_terminal(operator: 
     assert base64.b64decode(whole["headers"]["blob"]["base64"]) == b"\xff\x00\x1b"
 
 
+def test_a_letter_without_a_body_is_a_letter_like_others(operator: Operator) -> None:
+    empty = dataclasses.replace(a_letter(), body=b"")
+    publish(operator.amqp_uri, empty, a_letter())
+    assert operator.names("outcomes")[0] == empty.message_id
+    assert "body, 0 bytes" in operator.types("show", empty.message_id).stdout
+    assert operator.types("discard", "outcomes", "--all", "--yes").exit_code == 0
+
+
 def test_a_letter_that_the_client_library_cannot_read_hides_no_other(operator: Operator) -> None:
     sound = a_letter()
     publish(operator.amqp_uri, sound)
