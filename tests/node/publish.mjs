@@ -35,6 +35,7 @@ for (let sent = 0; sent < Number(times); sent += 1) {
     contentType,
     headers,
     messageId: event.id,
+    userId: decodeURIComponent(new URL(uri).username),
     persistent: true,
     mandatory: true,
   });

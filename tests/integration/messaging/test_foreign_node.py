@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 
 from services.outcomes.models import Plan
 from shared import ids
+from shared.messaging import broker
 from shared.messaging.tables import outbox
 from shared.messaging.topology import exchange_of, queue_of
 from shared.security.principal import CDO, TREASURER
@@ -117,6 +118,7 @@ def test_a_consumer_in_node_receives_our_events_from_a_queue_of_its_own(stage: S
             "contentEncoding": "utf-8",
             "deliveryMode": 2,
             "messageId": str(row.event_id),
+            "userId": broker.user_of(stage.amqp_uri),
             **{name: properties[name] for name in ("priority",) if name in properties},
         }
         assert message["fields"]["exchange"] == "funding.events"

@@ -34,6 +34,7 @@ from shared.ops.cli import main
 from shared.ops.launch import ServiceProcess
 from shared.ops.names import SERVICES
 from shared.security.principal import CDO, PROPOSER, SPONSOR, TREASURER
+from tests.integration.messaging.test_foreign import MODES, attributes_of, publish_with_pika
 from tests.support import outcomes
 from tests.support.letters import Operator
 from tests.support.messages import message_of
@@ -540,6 +541,15 @@ class TestPublishers:
         as_user(access.uri("funding"), message_of(event), to_outcomes(message_of(straight)))
         eventually(lambda: plans_of(event) and plans_of(straight))
         assert operator.letters("outcomes") == []
+
+    def test_a_system_in_another_library_that_names_its_user_is_believed(
+        self, stage: Stage, access: Access, plans_of: Callable[[Any], list[Any]]
+    ) -> None:
+        for mode in MODES:
+            event = outcomes.project_funded()
+            foreign = dataclasses.replace(stage, amqp_uri=access.uri("funding"))
+            publish_with_pika(foreign, mode, attributes_of(event), event.type.dump(event.data))
+            eventually(lambda event=event: plans_of(event))
 
     def test_an_event_without_a_publisher_is_refused_whole_with_a_reason_and_a_row(
         self, stage: Stage, access: Access, operator: Operator, refused: Callable[[Any], dict[str, Any]]

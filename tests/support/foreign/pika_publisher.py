@@ -18,7 +18,8 @@ def main(amqp_uri: str, order: dict[str, Any]) -> None:
     encode = {"binary": rabbitmq.to_binary_event, "structured": rabbitmq.to_structured_event}[order["mode"]]
     attributes = {**order["attributes"], "time": datetime.fromisoformat(order["attributes"]["time"])}
     message = encode(CloudEvent(attributes, order["data"]))
-    with pika.BlockingConnection(pika.URLParameters(amqp_uri)) as connection:
+    parameters = pika.URLParameters(amqp_uri)
+    with pika.BlockingConnection(parameters) as connection:
         channel = connection.channel()
         # With both, basic_publish raises when the broker does not take the message or no queue does.
         channel.confirm_delivery()
@@ -30,6 +31,7 @@ def main(amqp_uri: str, order: dict[str, Any]) -> None:
                 properties=pika.BasicProperties(
                     content_type=message.content_type,
                     headers=message.headers,
+                    user_id=parameters.credentials.username,
                     delivery_mode=pika.DeliveryMode.Persistent,
                 ),
                 mandatory=True,
