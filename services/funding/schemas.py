@@ -5,6 +5,7 @@ from marshmallow import Schema, fields, validate
 from services.funding.allocation import Scheme
 from services.funding.domain import AwardState
 from shared.fields import (
+    MAX_PENCE,
     CommandSchema,
     Day,
     FinancialYear,
@@ -98,19 +99,19 @@ class MemberView(Schema):
     council = Gss()
     name = fields.String()
     joins_on = Day()
-    pledged_pence = Pence(allow_none=True)
-    received_pence = Pence(allow_none=True)
+    pledged_pence = Pence(minimum=0, allow_none=True)
+    received_pence = Pence(minimum=0, allow_none=True)
 
 
 class PositionView(Schema):
     """Where the money is: what was received is available, reserved, committed or paid."""
 
-    pledged_pence = Pence()
-    available_pence = Pence()
-    reserved_pence = Pence()
-    committed_pence = Pence()
-    paid_pence = Pence()
-    received_pence = Pence()
+    pledged_pence = Pence(minimum=0)
+    available_pence = Pence(minimum=0)
+    reserved_pence = Pence(minimum=0)
+    committed_pence = Pence(minimum=0)
+    paid_pence = Pence(minimum=0)
+    received_pence = Pence(minimum=0)
 
 
 class PoolView(Schema):
@@ -131,7 +132,7 @@ class ShareView(Schema):
 
     council = Gss()
     name = fields.String()
-    amount_pence = Pence()
+    amount_pence = Pence(minimum=0)
 
 
 class ContributionsView(Schema):
@@ -151,7 +152,7 @@ class ReceiptView(Schema):
     pool_id = Id()
     council = Gss()
     amount_pence = Pence()
-    unpledged_pence = Pence()
+    unpledged_pence = Pence(minimum=0)
     bank_reference = fields.String()
     received_on = Day()
     recorded_by = fields.String()
@@ -162,7 +163,7 @@ class PostingView(Schema):
     """What a transaction added to an account's balance."""
 
     account = fields.String(attribute="account.name")
-    amount_pence = Pence()
+    amount_pence = Pence(minimum=-MAX_PENCE)
 
 
 class TransactionView(Schema):
@@ -309,7 +310,7 @@ class AwardView(Schema):
     participants = fields.List(Gss(), attribute="candidate.participants")
     state = fields.String()
     amount_pence = Pence()
-    paid_pence = Pence()
+    paid_pence = Pence(minimum=0)
     expires_on = Day()
     offered_by = fields.String()
     offered_at = Moment()
