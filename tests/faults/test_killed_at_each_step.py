@@ -26,7 +26,7 @@ from tests.support.invariants import Observer
 from tests.support.patience import PatientStage
 from tests.support.programme import active_award, paid_tranche
 from tests.support.servers import Servers
-from tests.support.stage import eventually, stage_on_servers
+from tests.support.stage import eventually, fresh_stage, stage_on_servers
 
 #: Step, service and the passing at which it dies: at a call that leaves an event, at an event of each service, at rows
 #: of a backlog of five events each of three pools, which the relay publishes in five waves of three.
@@ -55,20 +55,10 @@ POOLS, COUNCILS = 3, (EDINBURGH, "S12000034", FIFE, "S12000030")
 @pytest.fixture(scope="module")
 def stage(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PatientStage]:
     """All three services, on databases and a virtual host of their own; shared by this module's tests."""
-    vhost = servers.broker.create_vhost()
-    made: list[str] = []
-
-    def make_database() -> str:
-        made.append(servers.postgresql.create_database())
-        return made[-1]
-
-    with stage_on_servers(vhost, make_database, tmp_path_factory.mktemp("stage")) as running:
+    with fresh_stage(servers, tmp_path_factory.mktemp("stage")) as running:
         patient = PatientStage.of(running)
         yield patient
         patient.close()
-    for url in made:
-        servers.postgresql.drop_database(url)
-    servers.broker.delete_vhost(vhost)
 
 
 @pytest.fixture(scope="module")

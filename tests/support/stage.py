@@ -25,6 +25,7 @@ from shared.security.principal import SYSTEM
 from shared.security.tokens import SigningKey
 from shared.storage import migrate
 from shared.storage.database import Database
+from tests.support.servers import Servers
 
 Result = TypeVar("Result")
 
@@ -176,6 +177,24 @@ def stage_on_servers(
         stage = Stage("servers", amqp_uri, urls, signing_key, processes, environment)
         stack.callback(stage.close)
         yield stage
+
+
+@contextmanager
+def fresh_stage(servers: Servers, directory: Path, **options: Any) -> Iterator[Stage]:
+    """Run services on a virtual host and databases that are made for it, and taken away afterwards.
+
+    :param options: those of :func:`stage_on_servers`.
+    """
+    with ExitStack() as stack:
+        vhost = servers.broker.create_vhost()
+        stack.callback(servers.broker.delete_vhost, vhost)
+
+        def make_database() -> str:
+            url = servers.postgresql.create_database()
+            stack.callback(servers.postgresql.drop_database, url)
+            return url
+
+        yield stack.enter_context(stage_on_servers(vhost, make_database, directory, **options))
 
 
 @contextmanager

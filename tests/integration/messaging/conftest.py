@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.stage import Stage, stage_embedded, stage_on_servers
+from tests.support.stage import Stage, fresh_stage, stage_embedded
 
 STAGE_VARIABLE = "COMMONWEAL_TEST_STAGE"
 
@@ -18,18 +18,5 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         with stage_embedded(directory) as running:
             yield running
         return
-    servers = request.getfixturevalue("servers")
-    vhost = servers.broker.create_vhost()
-    made: list[str] = []
-
-    def make_database() -> str:
-        made.append(servers.postgresql.create_database())
-        return made[-1]
-
-    try:
-        with stage_on_servers(vhost, make_database, directory) as running:
-            yield running
-    finally:
-        for url in made:
-            servers.postgresql.drop_database(url)
-        servers.broker.delete_vhost(vhost)
+    with fresh_stage(request.getfixturevalue("servers"), directory) as running:
+        yield running

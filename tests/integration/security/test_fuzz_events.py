@@ -5,8 +5,6 @@ time. To look for others: ``COMMONWEAL_TEST_EXAMPLES=2000 make test TEST_ARGS=<t
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -20,10 +18,9 @@ from shared.events.catalogue import EVENT_TYPES, SUBSCRIPTIONS, EventType
 from shared.messaging.attempts import Delivery
 from shared.messaging.events import MAX_MESSAGE_LENGTH, Event, Unreadable, decode
 from shared.messaging.tables import inbox
-from tests.support.databases import PostgresDatabases
 from tests.support.fuzz import HOSTILE_VALUES, bent, data_of, examples
 from tests.support.samples import samples_of
-from tests.support.worlds import SERVICE_CLASSES, World, build
+from tests.support.worlds import SERVICE_CLASSES, World
 
 CONSUMED = [
     pytest.param(service, kind, id=f"{service}-{kind.type}")
@@ -67,15 +64,6 @@ def read(kind: EventType, data: Any, draws: st.DataObject) -> Event | None:
     assert str(unreadable).isprintable()
     assert len(str(unreadable)) <= MAX_MESSAGE_LENGTH
     return None
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest, postgresql_databases: PostgresDatabases) -> Iterator[World]:
-    """A service with something in every state; nothing that a test does to it lasts."""
-    with ExitStack() as stack:
-        url = postgresql_databases.lend(request.param)
-        stack.callback(postgresql_databases.take_back, request.param, url)
-        yield build(request.param, url, stack)
 
 
 @pytest.mark.parametrize(("world", "kind"), CONSUMED, indirect=["world"], scope="module")

@@ -4,8 +4,6 @@ The same examples run each time. To look for others: ``COMMONWEAL_TEST_EXAMPLES=
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,26 +13,16 @@ from hypothesis import strategies as st
 from shared.errors import CommonwealError
 from shared.fields import Pence
 from shared.messaging.rpc import Method, Reply, methods_of
-from tests.support.databases import PostgresDatabases
 from tests.support.fuzz import bent, data_of, examples
 from tests.support.hostile import check_error
 from tests.support.samples import fields_of
-from tests.support.worlds import SERVICE_CLASSES, World, build, callers_of
+from tests.support.worlds import SERVICE_CLASSES, World, callers_of
 
 METHODS = [
     pytest.param(service, method, id=f"{service}.{name}")
     for service, kind in SERVICE_CLASSES.items()
     for name, method in methods_of(kind).items()
 ]
-
-
-@pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest, postgresql_databases: PostgresDatabases) -> Iterator[World]:
-    """A service with something in every state; nothing that a test does to it lasts."""
-    with ExitStack() as stack:
-        url = postgresql_databases.lend(request.param)
-        stack.callback(postgresql_databases.take_back, request.param, url)
-        yield build(request.param, url, stack)
 
 
 @pytest.mark.parametrize(("world", "method"), METHODS, indirect=["world"], scope="module")

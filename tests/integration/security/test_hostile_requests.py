@@ -28,7 +28,7 @@ from tests.support.fuzz import HOSTILE_TEXTS, Rehearsal, bent, data_of, examples
 from tests.support.hostile import check_error
 from tests.support.samples import samples_of
 from tests.support.servers import Servers
-from tests.support.stage import Stage, eventually, stage_on_servers
+from tests.support.stage import Stage, eventually, fresh_stage
 from tests.support.wire import UNREADABLE, Wire
 from tests.support.worlds import EDINBURGH, SERVICE_CLASSES, callers_of
 
@@ -43,20 +43,8 @@ METHODS = [(service, method) for service, kind in SERVICE_CLASSES.items() for me
 @pytest.fixture(scope="module")
 def stage(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """The three services, as processes."""
-    vhost = servers.broker.create_vhost()
-    made: list[str] = []
-
-    def make_database() -> str:
-        made.append(servers.postgresql.create_database())
-        return made[-1]
-
-    try:
-        with stage_on_servers(vhost, make_database, tmp_path_factory.mktemp("stage")) as running:
-            yield running
-    finally:
-        for url in made:
-            servers.postgresql.drop_database(url)
-        servers.broker.delete_vhost(vhost)
+    with fresh_stage(servers, tmp_path_factory.mktemp("stage")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ from shared.security.scope import EVERY_ROW
 from tests.support.database_faults import away
 from tests.support.neighbours import LEAD, PARTICIPANT, SCORES, STRANGER, Neighbours, joint_content
 from tests.support.servers import Servers
-from tests.support.stage import Stage, eventually, stage_on_servers
+from tests.support.stage import Stage, eventually, fresh_stage
 
 METHODS = {
     (service.name, name): method
@@ -115,19 +115,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def stage(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """All three services on real servers."""
-    vhost, made = servers.broker.create_vhost(), list[str]()
-
-    def make_database() -> str:
-        made.append(servers.postgresql.create_database())
-        return made[-1]
-
-    try:
-        with stage_on_servers(vhost, make_database, tmp_path_factory.mktemp("stage")) as running:
-            yield running
-    finally:
-        for url in made:
-            servers.postgresql.drop_database(url)
-        servers.broker.delete_vhost(vhost)
+    with fresh_stage(servers, tmp_path_factory.mktemp("stage")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from sqlalchemy import make_url
 
 from commonweal import Client, errors
 from shared.ops.launch import ServiceProcess
-from tests.support.stage import Stage, eventually, stage_on_servers
+from tests.support.stage import Stage, eventually, fresh_stage
 
 #: With a sign that has another form in a URI, which must not be shown either.
 PASSWORD = "hunter2/%s@canary"
@@ -21,13 +21,8 @@ FORMS = ("hunter2", "canary", quote(PASSWORD, safe=""))
 
 @pytest.fixture(scope="module")
 def stage(servers, tmp_path_factory) -> Iterator[Stage]:
-    vhost = servers.broker.create_vhost()
-    directory = tmp_path_factory.mktemp("stage")
-    with stage_on_servers(vhost, servers.postgresql.create_database, directory, services=("funding",)) as running:
+    with fresh_stage(servers, tmp_path_factory.mktemp("stage"), services=("funding",)) as running:
         yield running
-    for url in running.database_urls.values():
-        servers.postgresql.drop_database(url)
-    servers.broker.delete_vhost(vhost)
 
 
 def with_password(uri: str) -> str:

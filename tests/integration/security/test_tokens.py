@@ -20,7 +20,7 @@ from shared.messaging.tables import outbox
 from shared.ops.cli import main
 from shared.security.principal import TREASURER
 from shared.security.tokens import KEYS_LOOK_INTERVAL_S, SigningKey
-from tests.support.stage import Stage, eventually, stage_on_servers
+from tests.support.stage import Stage, eventually, fresh_stage
 
 AUDIENCE = "commonweal-test"
 POOL = {"name": "A pool", "starts_on": "2026-04-01", "ends_on": "2029-03-31"}
@@ -83,23 +83,9 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(servers, tmp_path_factory) -> Iterator[Scene]:
-    vhost, directory = servers.broker.create_vhost(), tmp_path_factory.mktemp("stage")
-    made: list[str] = []
-
-    def make_database() -> str:
-        made.append(servers.postgresql.create_database())
-        return made[-1]
-
-    environment = {"COMMONWEAL_TOKEN_AUDIENCE": AUDIENCE}
-    try:
-        with stage_on_servers(
-            vhost, make_database, directory, services=("funding",), extra_environment=environment
-        ) as stage:
-            yield Scene(stage, directory)
-    finally:
-        for url in made:
-            servers.postgresql.drop_database(url)
-        servers.broker.delete_vhost(vhost)
+    directory, environment = tmp_path_factory.mktemp("stage"), {"COMMONWEAL_TOKEN_AUDIENCE": AUDIENCE}
+    with fresh_stage(servers, directory, services=("funding",), extra_environment=environment) as stage:
+        yield Scene(stage, directory)
 
 
 def unsigned(token: str) -> str:
