@@ -1,6 +1,5 @@
 """The catalogue and the services agree: who consumes what, and that each type and method says what it means."""
 
-import importlib
 import re
 from typing import Any
 
@@ -11,17 +10,8 @@ from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, EventTy
 from shared.messaging.consumer import subscriptions_of
 from shared.messaging.idempotency import KEY_FIELD
 from shared.messaging.rpc import Method, methods_of
-from shared.ops.names import SERVICES
+from shared.ops.names import SERVICES, class_of
 from shared.security.principal import ROLES
-
-
-def class_of(service: str) -> type:
-    """The nameko class of a service."""
-    module = importlib.import_module(f"services.{service}.service")
-    (found,) = (member for member in vars(module).values() if getattr(member, "name", None) == service)
-    assert isinstance(found, type)
-    return found
-
 
 CLASSES = {service: class_of(service) for service in SERVICES}
 METHODS = [

@@ -9,11 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from services.funding.service import FundingService
-from services.outcomes.service import OutcomesService
-from services.proposals.service import ProposalsService
 from shared import clock, ids
 from shared.messaging.rpc import Call, Method, methods_of
+from shared.ops.names import SERVICES, class_of
 from shared.proposal_content import ProposalContent
 from shared.security.principal import COUNCIL_ROLES, Principal
 from shared.security.tokens import Verifier
@@ -21,11 +19,7 @@ from tests.support import funding, outcomes, proposals
 from tests.support.fuzz import Known, Rehearsal
 
 EDINBURGH, ABERDEENSHIRE, FIFE, GLASGOW = "S12000036", "S12000034", "S12000047", "S12000049"
-SERVICE_CLASSES: dict[str, type] = {
-    "proposals": ProposalsService,
-    "funding": FundingService,
-    "outcomes": OutcomesService,
-}
+SERVICE_CLASSES = {service: class_of(service) for service in SERVICES}
 NOW = {
     "proposals": datetime(2026, 10, 5, 9, 30, tzinfo=UTC),
     "funding": funding.NOW,

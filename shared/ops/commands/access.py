@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,11 +12,12 @@ from nameko.exceptions import ConfigurationError
 from shared import config, councils
 from shared.messaging import broker, permissions
 from shared.messaging.permissions import BrokerUser, Found, broker_users, differences, traits_of
+from shared.messaging.rpc import methods_of
 from shared.ops import options
 from shared.ops.comparison import CannotAsk, tell
 from shared.ops.credentials import Credentials, CredentialsError, hash_of, is_hash_of, new_password
 from shared.ops.management import Management, ManagementError
-from shared.ops.names import SERVICES
+from shared.ops.names import SERVICES, class_of
 
 ADMINISTRATOR = "administrator"
 
@@ -187,13 +187,9 @@ def remove(amqp_uri: str, management_url: str | None, names: tuple[str, ...], di
 
 
 def _wanted(codes: tuple[str, ...], prefix: str) -> list[BrokerUser]:
-    # By name: what operators' tools stand on imports no service.
-    rpc = import_module("shared.messaging.rpc")
-    methods = {}
-    for service in SERVICES:
-        module = import_module(f"services.{service}.service")
-        (service_class,) = (each for each in vars(module).values() if getattr(each, "name", None) == service)
-        methods[service] = {name: method.roles for name, method in rpc.methods_of(service_class).items()}
+    methods = {
+        service: {name: method.roles for name, method in methods_of(class_of(service)).items()} for service in SERVICES
+    }
     return broker_users(methods, councils=codes, prefix=prefix)
 
 
