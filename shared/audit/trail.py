@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock
 from shared.audit.tables import audit
+from shared.fields import printable
 from shared.security.principal import Principal
 
 DONE = "done"
@@ -92,7 +93,9 @@ def record_refused_event(
     subject: str | None,
     publisher: str | None,
 ) -> None:
-    """Add a row for a message that was refused before any handler saw it. What it says of itself is not believed.
+    """Add a row for a message that was refused before any handler saw it.
+
+    What it says of itself is not believed, and kept printable and short.
 
     :param reason: a word for a program, such as ``schema`` or ``publisher``.
     :param publisher: the broker's user who published it, as far as the broker vouches for one.
@@ -101,21 +104,16 @@ def record_refused_event(
     _record(
         session,
         "event",
-        _shown(event_type, MAX_METHOD_LENGTH) or "unknown",
+        printable(event_type or "unknown", MAX_METHOD_LENGTH),
         outcome=reason,
         error="Refused",
-        subject=_shown(publisher, MAX_SUBJECT_LENGTH),
+        subject=publisher and printable(publisher, MAX_SUBJECT_LENGTH),
         council=None,
         roles=[],
         token_id=None,
-        objects={name: _shown(value, MAX_SUBJECT_LENGTH) for name, value in claims.items() if value},
+        objects={name: printable(value, MAX_SUBJECT_LENGTH) for name, value in claims.items() if value},
         request=claims,
     )
-
-
-def _shown(text: str | None, length: int) -> str | None:
-    """Return a stranger's text bounded and printable; a database may refuse anything else."""
-    return text and "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[:length])
 
 
 def objects_in(values: Any) -> dict[str, str]:

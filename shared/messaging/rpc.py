@@ -174,10 +174,8 @@ class Method:
             if slot and not slot.claim():
                 answer, outcome = slot.first_answer(), trail.REPEATED
             else:
-                answer, outcome = (
-                    self.response_schema.dump(self.handler(service, session, principal, command)),
-                    trail.DONE,
-                )
+                answer = self.response_schema.dump(self.handler(service, session, principal, command))
+                outcome = trail.DONE
                 if slot:
                     slot.fill(answer)
             trail.record_call(session, self.name, principal, call.request, outcome=outcome, answer=answer)

@@ -172,8 +172,8 @@ def test_a_refused_message_leaves_what_it_says_of_itself_bounded_and_printable(f
     )
     [row] = rows_of(funding)
     assert (row.kind, row.outcome, row.error, row.subject) == ("event", "schema", "Refused", "eve")
-    assert row.method == "x" * 128
-    assert row.objects == {"source": "\N{REPLACEMENT CHARACTER}" * 2, "subject": "s" * 128}
+    assert row.method == "x" * 127 + "\N{HORIZONTAL ELLIPSIS}"
+    assert row.objects == {"source": r"\x00\u202e", "subject": "s" * 127 + "\N{HORIZONTAL ELLIPSIS}"}
 
 
 # How rows are sealed
