@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
+from shared.audit import chain, reading
+from shared.audit.chain import Head
 from shared.events.catalogue import SUBSCRIPTIONS
 from shared.messaging.publisher import Message
 from shared.messaging.tables import inbox, outbox
@@ -58,15 +60,33 @@ def test_a_whole_programme_replayed_in_other_orders_changes_nothing(
             await_skipped(stage, recorded, times=2 + already)
             assert fingerprints(stage) == before
 
-        # Without a single receipt, as if the inboxes had been pruned too early: the business keys hold alone.
+        # Without a single receipt, as if the inboxes had been pruned too early: the business keys hold alone. The audit
+        # trails tell of each event that was taken in once more, and of nothing else.
+        heads = {service: head_of(stage, service) for service in SERVICES}
         for service in SERVICES:
             with stage.database(service).transaction() as session:
                 session.execute(delete(inbox))
         shuffle(recorded)
         assert stage.publish(*recorded) == {}
         invariants.received_exactly_once(stage)
-        assert fingerprints(stage) == before
+        after = fingerprints(stage)
+        trails = {f"{service}.{table}" for service in SERVICES for table in ("audit", "audit_seals")}
+        assert {name for name in before if after[name] != before[name]} == trails
+        assert after.keys() == before.keys()
+        for service, head in heads.items():
+            again = [link.row for link in reading.links(stage.database(service), head.number)]
+            assert sorted(row["objects"]["event_id"] for row in again if row) == sorted(
+                event_id for _, event_id in invariants.receipts(stage, service)
+            )
+            assert {(row["kind"], row["outcome"]) for row in again if row} == {("event", "done")}
+            assert head_of(stage, service, known=head).number == head.number + len(again)
         assert all(stage.is_empty(dead_letters_of(service)) for service in SERVICES)
+
+
+def head_of(stage: Stage, service: str, *, known: Head | None = None) -> Head:
+    """Return where a service's audit trail ends; it holds up to there, and passes through a head that is known."""
+    links = reading.links(stage.database(service))
+    return reading.verify(chain.beginning(service), links, [known] if known else [])
 
 
 def message_of(seen: Any) -> Message:

@@ -17,6 +17,7 @@ from services.funding import models as funding
 from services.outcomes import models as outcomes
 from services.proposals import models as proposals
 from shared import ids
+from shared.audit import reading
 from shared.events.catalogue import SOURCES, SUBSCRIPTIONS
 from shared.messaging.tables import inbox, outbox
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
@@ -181,11 +182,13 @@ def fingerprints(stage: Stage) -> dict[str, str]:
     """Return a hash of every table of the three databases, which stays as it is unless the state changes.
 
     Everything counts but the relay's notes on what it has published and the moments of receipts: in the outbox which
-    events stand there, in the inbox whose receipts, of all other tables every column.
+    events stand there, in the inbox whose receipts, of all other tables every column. Waits until the audit trails are
+    sealed, which happens after the fact.
     """
     notes = {outbox.c.published_at, outbox.c.attempts, outbox.c.next_attempt_at, outbox.c.last_error}
     found = {}
     for service in SERVICES:
+        eventually(partial(_is_sealed, stage, service))
         with stage.database(service).transaction() as session:
             tables = MetaData()
             tables.reflect(session.connection())
@@ -195,6 +198,10 @@ def fingerprints(stage: Stage) -> dict[str, str]:
                 rows = sorted(repr(tuple(row)) for row in session.execute(select(*columns)))
                 found[f"{service}.{table.name}"] = hashlib.sha256("\n".join(rows).encode()).hexdigest()
     return found
+
+
+def _is_sealed(stage: Stage, service: str) -> bool:
+    return reading.waiting(stage.database(service)).rows == 0
 
 
 def _nothing_pends(stage: Stage, service: str) -> bool:
