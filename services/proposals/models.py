@@ -1,6 +1,8 @@
 """The tables of the proposals service."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, attribute_keyed_dict, mapped_column, relationship
 
-from services.proposals.domain.lifecycle import Answer, AwardState, State
+from services.proposals.domain.awards import WITH_PROJECT, WITH_REASON, AwardState
+from services.proposals.domain.lifecycle import Answer, State
 from services.proposals.domain.rounds import Criterion, RoundRules, Window
 from shared.storage.references import ReferenceCounterColumns
 from shared.storage.roles import APPEND_ONLY
@@ -31,8 +34,12 @@ NAMES = {
 }
 
 
-def _one_of(column: str, values: type[State] | type[Answer] | type[AwardState]) -> CheckConstraint:
-    return CheckConstraint(f"{column} IN ({', '.join(repr(value.value) for value in values)})", name=column)
+def _among(column: str, values: Iterable[StrEnum]) -> str:
+    return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
+
+
+def _one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
+    return CheckConstraint(_among(column, values), name=column)
 
 
 class Base(DeclarativeBase):
@@ -46,13 +53,17 @@ class ReferenceCounter(ReferenceCounterColumns, Base):
 
 
 class Member(Base):
-    """A council is a member of a pool from a day on: copied from funding's ``member_joined``."""
+    """A council is a member of a pool from one day to another, both included, or without an end.
+
+    Copied from funding's ``member_joined`` and ``member_left``.
+    """
 
     __tablename__ = "members"
 
     pool_id: Mapped[UUID] = mapped_column(primary_key=True)
     council: Mapped[str] = mapped_column(String(9), primary_key=True, index=True)
     joins_on: Mapped[date] = mapped_column(primary_key=True)
+    leaves_on: Mapped[date | None]
 
 
 class Round(Base):
@@ -267,8 +278,8 @@ class Award(Base):
     __tablename__ = "awards"
     __table_args__ = (
         _one_of("state", AwardState),
-        CheckConstraint("(state = 'funded') = (project_id IS NOT NULL)", name="project"),
-        CheckConstraint("(state = 'declined') = (reason IS NOT NULL)", name="reason"),
+        CheckConstraint(f"({_among('state', WITH_PROJECT)}) = (project_id IS NOT NULL)", name="project"),
+        CheckConstraint(f"({_among('state', WITH_REASON)}) = (reason IS NOT NULL)", name="reason"),
         CheckConstraint("amount_pence > 0", name="amount_pence"),
     )
 

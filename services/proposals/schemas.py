@@ -224,7 +224,10 @@ class DecisionView(Schema):
 
 
 class AwardView(Schema):
-    """The award that the proposal was offered last, or was funded by: ``offered``, ``declined`` or ``funded``."""
+    """The award that the proposal was offered last, or was funded by, and where it stands.
+
+    ``offered``, ``declined``, ``lapsed``, ``funded``, ``completed`` or ``terminated``.
+    """
 
     award_id = Id(attribute="id")
     state = fields.String()

@@ -132,6 +132,10 @@ class ProposalsService:
     def mirror_member_joined(self, session: Session, event: Event) -> None:
         handlers.mirror_member_joined(session, event)
 
+    @event_handler("funding", "member_left")
+    def mirror_member_left(self, session: Session, event: Event) -> None:
+        handlers.mirror_member_left(session, event)
+
     @event_handler("funding", "award_offered")
     def mirror_award_offered(self, session: Session, event: Event) -> None:
         handlers.mirror_award_offered(session, event)
@@ -140,6 +144,18 @@ class ProposalsService:
     def mirror_award_declined(self, session: Session, event: Event) -> None:
         handlers.mirror_award_declined(session, event)
 
+    @event_handler("funding", "award_lapsed")
+    def mirror_award_lapsed(self, session: Session, event: Event) -> None:
+        handlers.mirror_award_lapsed(session, event)
+
     @event_handler("funding", "project_funded")
     def mirror_project_funded(self, session: Session, event: Event) -> None:
         handlers.mirror_project_funded(session, event)
+
+    @event_handler("funding", "project_completed")
+    def mirror_project_completed(self, session: Session, event: Event) -> None:
+        handlers.mirror_project_completed(session, event)
+
+    @event_handler("funding", "award_terminated")
+    def mirror_award_terminated(self, session: Session, event: Event) -> None:
+        handlers.mirror_award_terminated(session, event)

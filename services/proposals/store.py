@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from services.proposals import access
@@ -82,4 +82,12 @@ def _involved_in(proposal: Proposal) -> Iterator[str]:
 
 def members_on(session: Session, day: date, among: Collection[str]) -> set[str]:
     """Return which of some councils are members of a pool on a day."""
-    return set(session.scalars(select(Member.council).where(Member.joins_on <= day, Member.council.in_(among))))
+    return set(
+        session.scalars(
+            select(Member.council).where(
+                Member.joins_on <= day,
+                or_(Member.leaves_on.is_(None), Member.leaves_on >= day),
+                Member.council.in_(among),
+            )
+        )
+    )

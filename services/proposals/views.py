@@ -6,8 +6,8 @@ from typing import Any
 
 from services.proposals import access, store
 from services.proposals.domain import scoring
+from services.proposals.domain.awards import outcome_of
 from services.proposals.domain.eligibility import Rule
-from services.proposals.domain.lifecycle import outcome_of
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.models import Assessment, Award, Proposal, Revision, Round
 from shared.security.principal import Principal

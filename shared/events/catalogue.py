@@ -101,9 +101,13 @@ SYSTEMS: dict[str, tuple[str, ...]] = {
 SUBSCRIPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
     "proposals": (
         ("funding", "member_joined"),
+        ("funding", "member_left"),
         ("funding", "award_offered"),
-        ("funding", "project_funded"),
         ("funding", "award_declined"),
+        ("funding", "award_lapsed"),
+        ("funding", "project_funded"),
+        ("funding", "project_completed"),
+        ("funding", "award_terminated"),
     ),
     "funding": (
         ("proposals", "proposal_approved"),

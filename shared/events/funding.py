@@ -24,6 +24,15 @@ class MemberJoined(Schema):
     joins_on = Day(required=True)
 
 
+class MemberLeft(Schema):
+    """A council that is a member of the pool from ``joins_on`` is one for the last time on ``leaves_on``."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    joins_on = Day(required=True)
+    leaves_on = Day(required=True)
+
+
 class ContributionPledged(Schema):
     """A council owes the pool this much for a financial year."""
 
@@ -82,6 +91,28 @@ class AwardDeclined(AboutAward):
     declined_at = Moment(required=True)
 
 
+class AwardLapsed(AboutAward):
+    """Nobody took the offer until the last day on which it stood; the money is free again."""
+
+    expires_on = Day(required=True)
+    lapsed_at = Moment(required=True)
+
+
+class ProjectCompleted(AboutAward):
+    """The project has done what it was funded for: nothing more is drawn down."""
+
+    project_id = Id(required=True)
+    completed_at = Moment(required=True)
+
+
+class AwardTerminated(AboutAward):
+    """The project was ended early: nothing more is drawn down."""
+
+    project_id = Id(required=True)
+    reason = Text(required=True, max_length=2000, lines=True)
+    terminated_at = Moment(required=True)
+
+
 class AboutTranche(AboutAward):
     """What every event about a tranche says first. A tranche is named by its milestone's key."""
 
@@ -106,11 +137,15 @@ class TranchePaid(AboutTranche):
 EVENTS = (
     ("pool_opened", 1, PoolOpened),
     ("member_joined", 1, MemberJoined),
+    ("member_left", 1, MemberLeft),
     ("contribution_pledged", 1, ContributionPledged),
     ("contribution_recorded", 1, ContributionRecorded),
     ("award_offered", 1, AwardOffered),
     ("project_funded", 1, ProjectFunded),
     ("award_declined", 1, AwardDeclined),
+    ("award_lapsed", 1, AwardLapsed),
+    ("project_completed", 1, ProjectCompleted),
+    ("award_terminated", 1, AwardTerminated),
     ("drawdown_approved", 1, DrawdownApproved),
     ("tranche_paid", 1, TranchePaid),
 )

@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ from examples.demo.screen import Screen
 from examples.demo.stage import Stage, embedded_stage
 from examples.demo.story import Story
 from shared import ids
-from shared.events.catalogue import EVENT_TYPES, SOURCES
+from shared.events.catalogue import EVENT_TYPES, SOURCES, event_type
 from shared.fields import DecimalString, Text
-from shared.messaging import broker, embedded
+from shared.messaging import broker, embedded, events
+from shared.messaging.publisher import Publisher
 from shared.messaging.topology import exchange_of
 from tests.support import samples
 from tests.support.samples import Sample, fields_of, paths_in
@@ -124,6 +125,45 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
         award_id=award["award_id"],
         reason="The three councils' budgets for 2027-28 no longer hold the £20,000 that they promised to add.",
     )
+    tell_of_how_awards_and_memberships_end(award, today)
+
+
+def tell_of_how_awards_and_memberships_end(award: dict[str, Any], now: datetime) -> None:
+    """Funding has no calls for these yet; they are published in its name, and proposals takes them in.
+
+    :param award: an award that came to nothing; its proposal is offered others.
+    """
+
+    def about() -> dict[str, Any]:
+        names = ("pool_id", "proposal_id", "proposal_reference", "lead_council")
+        return {"award_id": str(ids.new_id()), **{name: award[name] for name in names}}
+
+    at = now.isoformat()
+    facts: dict[str, dict[str, Any]] = {
+        "member_left": {
+            "pool_id": award["pool_id"],
+            "council": "S12000013",
+            "joins_on": "2026-04-01",
+            "leaves_on": "2028-03-31",
+        },
+        "award_lapsed": about() | {"expires_on": f"{now - timedelta(days=1):%Y-%m-%d}", "lapsed_at": at},
+        "project_completed": about() | {"project_id": str(ids.new_id()), "completed_at": at},
+        "award_terminated": about()
+        | {
+            "project_id": str(ids.new_id()),
+            "reason": "The supplier has withdrawn its product, and no other one reads the councils' registers.",
+            "terminated_at": at,
+        },
+    }
+    publisher = Publisher(embedded.URI)
+    for name, data in facts.items():
+        kind = event_type("funding", name)
+        subject = data.get("award_id", data["pool_id"])
+        refused = publisher.publish(
+            [events.encode(kind, id=ids.new_id(), subject=subject, sequence=9, time=now, data=kind.dump(kind.load(data)))]
+        )
+        assert refused == {}
+    publisher.close()
 
 
 def published_since(connection: Connection) -> Iterator[Sample]:

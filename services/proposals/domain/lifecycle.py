@@ -1,7 +1,8 @@
 """The life of a proposal: its states, and what may happen in which of them.
 
-:data:`TRANSITIONS` is the one place that says what can be done to a proposal, from which states, where it leads and
-what stands in its way. Handlers ask :func:`advance`; nothing else sets a state.
+:data:`TRANSITIONS` is the one place that says what can be done to a proposal, from which states, where it leads, what
+stands in its way and what is told of it. Handlers ask :func:`advance`; nothing else sets a state. The picture and the
+table in the service's README are made of it, by ``make docs``.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from shared.security.principal import Principal
 
 
 class State(StrEnum):
-    """Where a proposal stands. The last two mirror what became of its award."""
+    """Where a proposal stands. The last four mirror what became of its award."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"
@@ -29,14 +30,18 @@ class State(StrEnum):
     WITHDRAWN = "withdrawn"
     FUNDED = "funded"
     NOT_FUNDED = "not_funded"
+    COMPLETED = "completed"
+    TERMINATED = "terminated"
 
 
 #: The lead council may work on the draft.
 EDITABLE = frozenset({State.DRAFT, State.CHANGES_REQUESTED})
 #: Handed in, and the panel has still to decide.
 UNDECIDED = frozenset({State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED})
+#: Approved, and whatever became of that; which of them is worked out from the proposal's awards.
+ONCE_APPROVED = frozenset({State.APPROVED, State.FUNDED, State.NOT_FUNDED, State.COMPLETED, State.TERMINATED})
 #: The panel has decided: everybody may read the proposal.
-DECIDED = frozenset({State.APPROVED, State.REJECTED, State.FUNDED, State.NOT_FUNDED})
+DECIDED = ONCE_APPROVED | {State.REJECTED}
 
 
 class Answer(StrEnum):
@@ -47,16 +52,8 @@ class Answer(StrEnum):
     DECLINED = "declined"
 
 
-class AwardState(StrEnum):
-    """What became of an offer of money."""
-
-    OFFERED = "offered"
-    DECLINED = "declined"
-    FUNDED = "funded"
-
-
 class Action(StrEnum):
-    """What can be done to a proposal; the last three are news from funding."""
+    """What can be done to a proposal; the last five are news from funding."""
 
     EDIT = "edit"
     SUBMIT = "submit"
@@ -70,8 +67,10 @@ class Action(StrEnum):
     REJECT = "reject"
     WITHDRAW = "withdraw"
     NOTE_OFFER = "note_offer"
-    NOTE_DECLINE = "note_decline"
+    NOTE_REFUSAL = "note_refusal"
     NOTE_FUNDING = "note_funding"
+    NOTE_COMPLETION = "note_completion"
+    NOTE_TERMINATION = "note_termination"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +150,7 @@ Guard = Callable[[Case, Attempt], None]
 
 
 def _draft_is_current(case: Case, attempt: Attempt) -> None:
+    """The caller has seen the draft as it stands."""
     if attempt.draft_version != case.draft_version:
         raise Conflict(
             "stale_draft",
@@ -161,6 +161,7 @@ def _draft_is_current(case: Case, attempt: Attempt) -> None:
 
 
 def _eligible(case: Case, attempt: Attempt) -> None:
+    """Every rule of eligibility is met."""
     assert attempt.eligibility is not None, "eligibility must be worked out before a submission"
     unmet = [rule for rule in attempt.eligibility if not rule.met]
     if unmet:
@@ -172,6 +173,7 @@ def _eligible(case: Case, attempt: Attempt) -> None:
 
 
 def _revision_is_current(case: Case, attempt: Attempt) -> None:
+    """The caller has seen the current revision."""
     if attempt.revision != case.revision:
         raise Conflict(
             "stale_revision",
@@ -181,6 +183,7 @@ def _revision_is_current(case: Case, attempt: Attempt) -> None:
 
 
 def _answer_is_awaited(case: Case, attempt: Attempt) -> None:
+    """The caller's council takes part and has not answered yet."""
     answer = case.answers.get(attempt.council or "")
     if answer is None:
         raise Forbidden("not_a_participant", f"Your council does not take part in {case.reference}.")
@@ -193,6 +196,7 @@ def _answer_is_awaited(case: Case, attempt: Attempt) -> None:
 
 
 def _everybody_confirmed(case: Case, attempt: Attempt) -> None:
+    """Every council that takes part stands behind the revision."""
     if not case.all_confirmed:
         raise Conflict(
             "not_confirmed", f"Not every council has confirmed revision {case.revision} of {case.reference}."
@@ -200,17 +204,20 @@ def _everybody_confirmed(case: Case, attempt: Attempt) -> None:
 
 
 def _disinterested(case: Case, attempt: Attempt) -> None:
+    """The caller has no interest in the proposal."""
     interest = case.interest_of(attempt.subject, attempt.council)
     if interest is not None:
         raise Forbidden("conflict_of_interest", interest)
 
 
 def _not_declared_before(case: Case, attempt: Attempt) -> None:
+    """The caller has not declared it before."""
     if attempt.subject in case.conflicted:
         raise Conflict("already_declared", f"You have already declared a conflict of interest in {case.reference}.")
 
 
 def _not_assessed_before(case: Case, attempt: Attempt) -> None:
+    """The caller has not assessed the revision before."""
     if attempt.subject in case.assessors:
         raise Conflict(
             "already_assessed",
@@ -219,6 +226,7 @@ def _not_assessed_before(case: Case, attempt: Attempt) -> None:
 
 
 def _quorum_reached(case: Case, attempt: Attempt) -> None:
+    """The quorum of assessments is reached."""
     if len(case.counted) < case.quorum:
         raise Conflict(
             "no_quorum",
@@ -229,53 +237,159 @@ def _quorum_reached(case: Case, attempt: Attempt) -> None:
 
 @dataclass(frozen=True)
 class Transition:
-    """An action, as a rule of the state machine.
+    """One row of the table: an action, from which states it leads where, and under which conditions.
 
-    :param moves: from which states, and where each leads.
+    :param action: what is done; one row each.
+    :param by: the calls by which it is done, or the events of funding; none for what follows by itself.
+    :param sources: the states in which it can be done.
+    :param target: the state that it leads to; None when the proposal stays where it is.
     :param guards: what else must hold, asked in this order; the first that does not raises its error.
+    :param tells: the event that is told of it each time.
+    :param may_tell: the event that is told of it where that is news.
+    :param overtaking: the states from which it leads there as well when funding's events overtake one another.
     """
 
-    moves: Mapping[State, State]
+    action: Action
+    by: tuple[str, ...]
+    sources: tuple[State, ...]
+    target: State | None = None
     guards: tuple[Guard, ...] = ()
+    tells: str | None = None
+    may_tell: str | None = None
+    overtaking: tuple[State, ...] = ()
+
+    @property
+    def moves(self) -> dict[State, State]:
+        """From which states it leads where."""
+        return {source: self.target or source for source in (*self.sources, *self.overtaking)}
 
 
-def _stays_in(*states: State) -> dict[State, State]:
-    return {state: state for state in states}
+def _heard_of(action: Action, news: tuple[str, ...], sources: tuple[State, ...], target: State) -> Transition:
+    """What became of an award is heard in whatever order: it leads to its state from all that come of an approval."""
+    late = tuple(state for state in State if state in ONCE_APPROVED and state not in sources)
+    return Transition(action, news, sources, target, overtaking=late)
 
 
-def _leads_to(target: State, *sources: State) -> dict[State, State]:
-    return dict.fromkeys(sources, target)
+_ROWS = (
+    Transition(Action.EDIT, ("update_proposal",), (State.DRAFT, State.CHANGES_REQUESTED), guards=(_draft_is_current,)),
+    Transition(
+        Action.SUBMIT,
+        ("submit_proposal",),
+        (State.DRAFT, State.CHANGES_REQUESTED),
+        State.SUBMITTED,
+        guards=(_eligible,),
+        tells="proposal_submitted",
+    ),
+    Transition(
+        Action.CONFIRM,
+        ("confirm_participation",),
+        (State.SUBMITTED,),
+        guards=(_revision_is_current, _answer_is_awaited),
+        tells="participation_confirmed",
+    ),
+    Transition(
+        Action.DECLINE,
+        ("decline_participation",),
+        (State.SUBMITTED,),
+        guards=(_revision_is_current, _answer_is_awaited),
+        tells="participation_declined",
+    ),
+    Transition(Action.BEGIN_ASSESSMENT, (), (State.SUBMITTED,), State.UNDER_ASSESSMENT, guards=(_everybody_confirmed,)),
+    Transition(
+        Action.DECLARE_CONFLICT,
+        ("declare_conflict",),
+        (State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED),
+        guards=(_not_declared_before,),
+        may_tell="proposal_assessed",
+    ),
+    Transition(
+        Action.ASSESS,
+        ("submit_assessment",),
+        (State.UNDER_ASSESSMENT,),
+        guards=(_revision_is_current, _disinterested, _not_assessed_before),
+        may_tell="proposal_assessed",
+    ),
+    Transition(
+        Action.REQUEST_CHANGES,
+        ("request_changes",),
+        (State.SUBMITTED, State.UNDER_ASSESSMENT),
+        State.CHANGES_REQUESTED,
+        guards=(_disinterested,),
+        tells="changes_requested",
+    ),
+    Transition(
+        Action.APPROVE,
+        ("determine",),
+        (State.UNDER_ASSESSMENT,),
+        State.APPROVED,
+        guards=(_revision_is_current, _disinterested, _quorum_reached),
+        tells="proposal_approved",
+    ),
+    Transition(
+        Action.REJECT,
+        ("determine",),
+        (State.UNDER_ASSESSMENT,),
+        State.REJECTED,
+        guards=(_revision_is_current, _disinterested, _quorum_reached),
+        tells="proposal_rejected",
+    ),
+    Transition(
+        Action.WITHDRAW,
+        ("withdraw_proposal",),
+        (State.DRAFT, State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED),
+        State.WITHDRAWN,
+        tells="proposal_withdrawn",
+    ),
+    # Funding may offer again after an award came to nothing, which puts the proposal back among the approved.
+    _heard_of(
+        Action.NOTE_OFFER,
+        ("award_offered",),
+        (State.APPROVED, State.NOT_FUNDED, State.TERMINATED),
+        State.APPROVED,
+    ),
+    _heard_of(Action.NOTE_REFUSAL, ("award_declined", "award_lapsed"), (State.APPROVED,), State.NOT_FUNDED),
+    _heard_of(Action.NOTE_FUNDING, ("project_funded",), (State.APPROVED,), State.FUNDED),
+    _heard_of(Action.NOTE_COMPLETION, ("project_completed",), (State.FUNDED,), State.COMPLETED),
+    _heard_of(Action.NOTE_TERMINATION, ("award_terminated",), (State.FUNDED,), State.TERMINATED),
+)
 
+#: The table: each action's row.
+TRANSITIONS: Mapping[Action, Transition] = {row.action: row for row in _ROWS}
 
-TRANSITIONS: Mapping[Action, Transition] = {
-    Action.EDIT: Transition(_stays_in(State.DRAFT, State.CHANGES_REQUESTED), (_draft_is_current,)),
-    Action.SUBMIT: Transition(_leads_to(State.SUBMITTED, State.DRAFT, State.CHANGES_REQUESTED), (_eligible,)),
-    Action.CONFIRM: Transition(_stays_in(State.SUBMITTED), (_revision_is_current, _answer_is_awaited)),
-    Action.DECLINE: Transition(_stays_in(State.SUBMITTED), (_revision_is_current, _answer_is_awaited)),
-    Action.BEGIN_ASSESSMENT: Transition(_leads_to(State.UNDER_ASSESSMENT, State.SUBMITTED), (_everybody_confirmed,)),
-    Action.DECLARE_CONFLICT: Transition(
-        _stays_in(State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED), (_not_declared_before,)
+_PANELS = (Action.ASSESS, Action.APPROVE, Action.REJECT)
+_SPONSORS = (Action.CONFIRM, Action.DECLINE)
+
+#: What to do instead of what cannot be done in a state.
+INSTEAD: tuple[tuple[tuple[Action, ...], tuple[State, ...], str], ...] = (
+    (
+        (Action.EDIT, Action.SUBMIT),
+        (State.SUBMITTED, State.UNDER_ASSESSMENT),
+        "It is with the panel: ask the chair to request changes, which opens the draft again.",
     ),
-    Action.ASSESS: Transition(
-        _stays_in(State.UNDER_ASSESSMENT), (_revision_is_current, _disinterested, _not_assessed_before)
+    (_PANELS, (State.SUBMITTED,), "Not every council has confirmed it yet; ask their sponsors first."),
+    (
+        _SPONSORS,
+        (State.UNDER_ASSESSMENT,),
+        "Every council has confirmed it; one that cannot keep its word asks the lead council to withdraw it, or the"
+        " chair to request changes.",
     ),
-    Action.REQUEST_CHANGES: Transition(
-        _leads_to(State.CHANGES_REQUESTED, State.SUBMITTED, State.UNDER_ASSESSMENT), (_disinterested,)
+    (
+        (*_SPONSORS, *_PANELS, Action.REQUEST_CHANGES),
+        (State.CHANGES_REQUESTED,),
+        "Its lead council has still to hand in the changes that the panel asked for.",
     ),
-    Action.APPROVE: Transition(
-        _leads_to(State.APPROVED, State.UNDER_ASSESSMENT), (_revision_is_current, _disinterested, _quorum_reached)
+    (
+        (Action.WITHDRAW,),
+        (State.APPROVED, State.NOT_FUNDED),
+        "What is approved is given up through funding: the lead council's Section 95 officer declines the award, or"
+        " asks the pool's treasurer to offer none.",
     ),
-    Action.REJECT: Transition(
-        _leads_to(State.REJECTED, State.UNDER_ASSESSMENT), (_revision_is_current, _disinterested, _quorum_reached)
+    (
+        (Action.WITHDRAW,),
+        (State.FUNDED,),
+        "What is funded is ended through funding: ask the pool's treasurer to terminate the award.",
     ),
-    Action.WITHDRAW: Transition(
-        _leads_to(State.WITHDRAWN, State.DRAFT, State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED)
-    ),
-    # Funding may offer again after an award was declined, which puts the proposal back among the approved.
-    Action.NOTE_OFFER: Transition(_leads_to(State.APPROVED, State.APPROVED, State.NOT_FUNDED)),
-    Action.NOTE_DECLINE: Transition(_leads_to(State.NOT_FUNDED, State.APPROVED, State.NOT_FUNDED)),
-    Action.NOTE_FUNDING: Transition(_leads_to(State.FUNDED, State.APPROVED, State.NOT_FUNDED, State.FUNDED)),
-}
+)
 
 
 def advance(case: Case, action: Action, attempt: Attempt) -> State:
@@ -294,27 +408,9 @@ def advance(case: Case, action: Action, attempt: Attempt) -> State:
 
 def _wrong_state(case: Case, action: Action) -> Conflict:
     possible = " or ".join(state for state in State if state in TRANSITIONS[action].moves)
-    return Conflict("wrong_state", f"{case.reference} is in the state {case.state}; this needs {possible}.")
-
-
-#: What an award's state means for its proposal.
-NEWS: Mapping[AwardState, Action] = {
-    AwardState.OFFERED: Action.NOTE_OFFER,
-    AwardState.DECLINED: Action.NOTE_DECLINE,
-    AwardState.FUNDED: Action.NOTE_FUNDING,
-}
-
-
-def outcome_of(awards: Collection[str]) -> AwardState:
-    """Return which of its awards' states speaks for a proposal: funded, else an offer that stands, else a refusal.
-
-    Because it looks at all of them, the order in which funding's events arrive makes no difference.
-
-    :param awards: the :class:`AwardState` of every award that the proposal was offered; at least one.
-    """
-    if AwardState.FUNDED in awards:
-        return AwardState.FUNDED
-    return AwardState.OFFERED if AwardState.OFFERED in awards else AwardState.DECLINED
+    sentences = [f"{case.reference} is in the state {case.state}; this needs {possible}."]
+    sentences += [instead for actions, states, instead in INSTEAD if action in actions and case.state in states]
+    return Conflict("wrong_state", " ".join(sentences))
 
 
 def content_hash(content: Mapping[str, Any]) -> str:

@@ -9,8 +9,12 @@ from services.proposals.handlers.assessing import (
 )
 from services.proposals.handlers.mirroring import (
     mirror_award_declined,
+    mirror_award_lapsed,
     mirror_award_offered,
+    mirror_award_terminated,
     mirror_member_joined,
+    mirror_member_left,
+    mirror_project_completed,
     mirror_project_funded,
 )
 from services.proposals.handlers.proposing import (
@@ -42,8 +46,12 @@ __all__ = [
     "list_proposals",
     "list_rounds",
     "mirror_award_declined",
+    "mirror_award_lapsed",
     "mirror_award_offered",
+    "mirror_award_terminated",
     "mirror_member_joined",
+    "mirror_member_left",
+    "mirror_project_completed",
     "mirror_project_funded",
     "open_round",
     "request_changes",

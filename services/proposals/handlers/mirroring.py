@@ -1,7 +1,7 @@
 """What funding says happened: kept here as copies, and mirrored in the proposals' states.
 
-Events may come more than once and in any order. An award's row only ever moves on from ``offered``, and a proposal's
-state is worked out from all its awards, so that the order makes no difference.
+Events may come more than once and in any order. An award's row only ever moves on, and a proposal's state is worked out
+from all its awards, so that the order makes no difference.
 """
 
 from typing import Any
@@ -11,7 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.proposals import store
-from services.proposals.domain.lifecycle import BY_ITSELF, NEWS, AwardState, advance, outcome_of
+from services.proposals.domain.awards import NEWS, AwardState, further, outcome_of
+from services.proposals.domain.lifecycle import BY_ITSELF, advance
 from services.proposals.models import Award, Member, Proposal
 from shared.errors import Conflict
 from shared.messaging.events import Event
@@ -28,6 +29,23 @@ def mirror_member_joined(session: Session, event: Event) -> None:
     )
 
 
+def mirror_member_left(session: Session, event: Event) -> None:
+    """Remember the last day of a council's membership, which may be heard of before its first.
+
+    :raises Conflict: when another last day is known.
+    """
+    data = event.data
+    membership = {name: data[name] for name in ("pool_id", "council", "joins_on")}
+    session.execute(insert_into(session, Member).values(membership).on_conflict_do_nothing())
+    member = session.get_one(Member, membership, populate_existing=True, with_for_update=True)
+    if member.leaves_on not in (None, data["leaves_on"]):
+        raise Conflict(
+            "membership_contradicted",
+            f"{data['council']} leaves pool {data['pool_id']} on {member.leaves_on} here, not on {data['leaves_on']}.",
+        )
+    member.leaves_on = data["leaves_on"]
+
+
 def mirror_award_offered(session: Session, event: Event) -> None:
     """Note that the proposal was offered money."""
     data = event.data
@@ -39,10 +57,26 @@ def mirror_award_declined(session: Session, event: Event) -> None:
     _note(session, event.data, AwardState.DECLINED, reason=event.data["reason"])
 
 
+def mirror_award_lapsed(session: Session, event: Event) -> None:
+    """Note that nobody took the offer in time."""
+    _note(session, event.data, AwardState.LAPSED)
+
+
 def mirror_project_funded(session: Session, event: Event) -> None:
     """Note that the lead council took the offer and the project is born."""
     data = event.data
     _note(session, data, AwardState.FUNDED, amount_pence=data["amount_pence"], project_id=data["project_id"])
+
+
+def mirror_project_completed(session: Session, event: Event) -> None:
+    """Note that the project has done what it was funded for."""
+    _note(session, event.data, AwardState.COMPLETED, project_id=event.data["project_id"])
+
+
+def mirror_award_terminated(session: Session, event: Event) -> None:
+    """Note that the project was ended early."""
+    data = event.data
+    _note(session, data, AwardState.TERMINATED, project_id=data["project_id"], reason=data["reason"])
 
 
 def _note(session: Session, data: dict[str, Any], state: AwardState, **facts: Any) -> None:
@@ -52,21 +86,13 @@ def _note(session: Session, data: dict[str, Any], state: AwardState, **facts: An
         _check_is_nobodys(session, data)
         award = Award(id=data["award_id"], state=AwardState.OFFERED)
         proposal.awards.append(award)
-    if state != AwardState.OFFERED:
-        award.state = _settled(award, state)
+    award.state = further(award.id, AwardState(award.state), state)
     if "project_id" in facts:
         _check_is_its_project(session, award, facts["project_id"])
     for name, value in facts.items():
         setattr(award, name, value)
     news = NEWS[outcome_of([award.state for award in proposal.awards])]
     proposal.state = advance(store.case_of(proposal), news, BY_ITSELF)
-
-
-def _settled(award: Award, state: AwardState) -> AwardState:
-    """:raises Conflict: for an award that is said to be both taken and declined; somebody has to look at that."""
-    if award.state not in (AwardState.OFFERED, state):
-        raise Conflict("award_contradicted", f"Award {award.id} is {award.state} here and cannot be {state} as well.")
-    return state
 
 
 def _check_is_nobodys(session: Session, data: dict[str, Any]) -> None:
