@@ -61,7 +61,7 @@ format: dev-env ## Put the code into its one format
 	@$(BIN)/ruff format .
 
 .PHONY: docs
-docs: dev-env ## Write docs/events.md and docs/asyncapi.yaml from the catalogue and the recorded samples
+docs: dev-env ## Write the generated documents of docs/ from the code and the recorded samples
 	@$(BIN)/python -m docs.generate
 
 .PHONY: lock

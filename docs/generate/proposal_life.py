@@ -44,23 +44,16 @@ def text() -> str:
     )
 
 
-def arrows() -> set[tuple[str, str, str]]:
-    """Return what is drawn: from which state an action leads to which other one."""
-    return {
+def _arrows() -> Iterator[str]:
+    places = {state: place for place, state in enumerate(State)}
+    steps = [
         (source, row.target, row.action)
         for row in TRANSITIONS.values()
         for source in row.sources
         if row.target not in (None, source)
-    }
-
-
-def _arrows() -> Iterator[str]:
-    return (f"    {source} --> {target} : {action}" for source, target, action in _in_order())
-
-
-def _in_order() -> list[tuple[str, str, str]]:
-    places = {state.value: place for place, state in enumerate(State)}
-    return sorted(arrows(), key=lambda arrow: (places[arrow[0]], places[arrow[1]], arrow[2]))
+    ]
+    steps.sort(key=lambda step: places[step[0]])
+    return (f"    {source} --> {target} : {action}" for source, target, action in steps)
 
 
 def _row(row: Transition) -> tuple[str, ...]:

@@ -159,9 +159,9 @@ def tell_of_how_awards_and_memberships_end(award: dict[str, Any], now: datetime)
     for name, data in facts.items():
         kind = event_type("funding", name)
         subject = data.get("award_id", data["pool_id"])
-        refused = publisher.publish(
-            [events.encode(kind, id=ids.new_id(), subject=subject, sequence=9, time=now, data=kind.dump(kind.load(data)))]
-        )
+        data = kind.dump(kind.load(data))
+        told = events.encode(kind, id=ids.new_id(), subject=subject, sequence=9, time=now, data=data)
+        refused = publisher.publish([told])
         assert refused == {}
     publisher.close()
 

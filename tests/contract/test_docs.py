@@ -16,7 +16,8 @@ from marshmallow import Schema, fields, validate
 from docs.generate import asyncapi, json_schema, rpc
 from docs.generate.documents import DIRECTORY, documents
 from docs.generate.glossary import MEANINGS, meaning_of
-from shared.events.catalogue import EVENT_TYPES, SUBSCRIPTIONS, EventType
+from services.proposals.domain.lifecycle import TRANSITIONS
+from shared.events.catalogue import EVENT_TYPES, SUBSCRIPTIONS, EventType, names_of
 from shared.fields import Id, Text
 from shared.messaging.rpc import methods_of
 from tests.support.node import DIRECTORY as NODE_DIRECTORY
@@ -33,7 +34,7 @@ def generated() -> dict[str, str]:
     return documents()
 
 
-@pytest.mark.parametrize("name", ["asyncapi.yaml", "events.md", "rpc.md"])
+@pytest.mark.parametrize("name", ["asyncapi.yaml", "events.md", "proposal-life.md", "rpc.md"])
 def test_a_generated_document_is_current(generated: dict[str, str], name: str) -> None:
     assert (DIRECTORY / name).read_text() == generated[name], f"docs/{name} is stale. Run: make docs"
 
@@ -194,6 +195,23 @@ def test_the_calls_are_all_described_for_people() -> None:
     for service in rpc.SERVICES:
         for method in methods_of(service).values():
             assert f'<a id="{service.name}-{method.name}"></a>\n\n### {method.name}\n\n{method.handler.__doc__}' in text
+
+
+def test_the_life_of_a_proposal_is_drawn_as_it_is() -> None:
+    text = (DIRECTORY / "proposal-life.md").read_text()
+    drawn = set(re.findall(r"^    (\w+) --> (\w+) : (\w+)$", text, re.M))
+    assert drawn == {
+        (source, row.target, row.action)
+        for row in TRANSITIONS.values()
+        for source in row.sources
+        if row.target not in (None, source)
+    }
+    links = set(re.findall(r"\]\(([a-z]+\.md)#([^)]+)\)", text))
+    assert len(links) == len({name for row in TRANSITIONS.values() for name in row.by})
+    assert {anchor for document, anchor in links if document == "rpc.md"} <= anchors_of("rpc.md")
+    assert {anchor for document, anchor in links if document == "events.md"} <= anchors_of("events.md")
+    told = {name for row in TRANSITIONS.values() for name in (row.tells, row.may_tell) if name}
+    assert told <= set(names_of("proposals"))
 
 
 @pytest.mark.parametrize("service", rpc.SERVICES)

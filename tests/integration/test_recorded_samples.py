@@ -73,6 +73,15 @@ def makes_a_member(open_database: OpenDatabase, event: Event) -> None:
     )
 
 
+def ends_a_membership(open_database: OpenDatabase, event: Event) -> None:
+    programme = Programme(open_database("proposals"))
+    deliver(programme, event)
+    [member] = programme.database.run(lambda session: list(session.scalars(select(Member))))
+    assert (member.pool_id, member.council, member.joins_on, member.leaves_on) == tuple(
+        event.data[name] for name in ("pool_id", "council", "joins_on", "leaves_on")
+    )
+
+
 def is_mirrored_as(state: str, award_state: str) -> "Effect":
     def effect(open_database: OpenDatabase, event: Event) -> None:
         programme = Programme(open_database("proposals"))
@@ -101,9 +110,13 @@ Effect = Callable[[OpenDatabase, Event], None]
 
 EFFECTS: dict[tuple[str, str, str], Effect] = {
     ("proposals", "funding", "member_joined"): makes_a_member,
+    ("proposals", "funding", "member_left"): ends_a_membership,
     ("proposals", "funding", "award_offered"): is_mirrored_as("approved", "offered"),
     ("proposals", "funding", "project_funded"): is_mirrored_as("funded", "funded"),
     ("proposals", "funding", "award_declined"): is_mirrored_as("not_funded", "declined"),
+    ("proposals", "funding", "award_lapsed"): is_mirrored_as("not_funded", "lapsed"),
+    ("proposals", "funding", "project_completed"): is_mirrored_as("completed", "completed"),
+    ("proposals", "funding", "award_terminated"): is_mirrored_as("terminated", "terminated"),
     ("funding", "proposals", "proposal_approved"): is_a_candidate_of_fundings,
     ("funding", "proposals", "proposal_withdrawn"): is_no_candidate_any_more,
     ("funding", "outcomes", "milestone_achieved"): unlocks_its_tranche,

@@ -223,10 +223,16 @@ def _told(stage: Stage) -> dict[str, list[dict[str, Any]]]:
 
 
 def _award_states(told: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
-    states = dict.fromkeys((data["award_id"] for data in told["award_offered"]), "offered")
-    states.update(dict.fromkeys((data["award_id"] for data in told["award_declined"]), "declined"))
-    states.update(dict.fromkeys((data["award_id"] for data in told["project_funded"]), "funded"))
-    return states
+    # In the order in which an award goes through them.
+    meanings = {
+        "award_offered": "offered",
+        "award_declined": "declined",
+        "award_lapsed": "lapsed",
+        "project_funded": "funded",
+        "project_completed": "completed",
+        "award_terminated": "terminated",
+    }
+    return {data["award_id"]: state for name, state in meanings.items() for data in told[name]}
 
 
 def _counted(told: list[dict[str, Any]], name: str) -> Counter[str]:

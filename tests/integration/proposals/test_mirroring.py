@@ -1,6 +1,9 @@
 """Funding's events, whatever their order and however often they come."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import partial
+from itertools import permutations
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from services.proposals.models import Member
+from shared import clock
 from shared.errors import Conflict
 from shared.ids import new_id
 from shared.proposal_content import ProposalContent
@@ -37,6 +41,17 @@ class Award:
     def declined(self) -> None:
         self.programme.deliver("award_declined", **self.about, reason="No staff to run it.", declined_at=AT)
 
+    def lapsed(self) -> None:
+        self.programme.deliver("award_lapsed", **self.about, expires_on=date(2026, 12, 31), lapsed_at=AT)
+
+    def completed(self) -> None:
+        self.programme.deliver("project_completed", **self.about, project_id=self.project_id, completed_at=AT)
+
+    def terminated(self) -> None:
+        self.programme.deliver(
+            "award_terminated", **self.about, project_id=self.project_id, reason="The supplier left.", terminated_at=AT
+        )
+
     def funded(self) -> None:
         self.programme.deliver(
             "project_funded",
@@ -60,6 +75,37 @@ def test_a_member_joins_once_however_often_it_is_told(programme: Programme) -> N
         (EDINBURGH, date(2027, 4, 1)),
         (GLASGOW, date(2026, 4, 1)),
     ]
+
+
+@pytest.mark.parametrize("first", ["joined", "left"])
+def test_a_council_is_a_member_until_its_last_day(programme: Programme, today: clock.FixedClock, first: str) -> None:
+    proposal_id = programme.draft(participants=[GLASGOW])
+    programme.members(EDINBURGH)
+    left = {"pool_id": programme.pool_id, "council": GLASGOW, "joins_on": date(2026, 4, 1)}
+    tell: list[Callable[[], None]] = [
+        partial(programme.members, GLASGOW),
+        partial(programme.deliver, "member_left", **left, leaves_on=date(2026, 10, 6)),
+    ]
+    for news in tell if first == "joined" else reversed(tell):
+        news()
+        news()
+
+    def not_members() -> str:
+        rules = programme.call("check_eligibility", proposer(), proposal_id=proposal_id)["rules"]
+        return str(next(rule["sentence"] for rule in rules if rule["rule"] == "councils_are_members"))
+
+    today.at = datetime(2026, 10, 6, 23, 59, 59, tzinfo=UTC)
+    assert not_members() == "Every council that takes part is a member of a pool on 2026-10-06."
+    today.at = datetime(2026, 10, 7, tzinfo=UTC)
+    assert "Not a member of a pool on 2026-10-07: Glasgow City" in not_members()
+    with pytest.raises(Conflict) as refusal:
+        programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
+    assert refusal.value.code == "not_eligible"
+    with pytest.raises(Conflict) as contradiction:
+        programme.deliver("member_left", **left, leaves_on=date(2026, 12, 31))
+    assert contradiction.value.code == "membership_contradicted"
+    programme.members(GLASGOW, joins_on=date(2026, 10, 7))
+    assert not_members() == "Every council that takes part is a member of a pool on 2026-10-07."
 
 
 def test_an_offer_is_noted_and_changes_no_state(programme: Programme) -> None:
@@ -118,6 +164,75 @@ def test_a_second_offer_revives_a_proposal_even_when_the_first_refusal_comes_lat
     second.funded()
     first.declined()
     assert programme.seen(proposal_id)["state"] == "funded"
+
+
+@pytest.mark.parametrize("order", [("offered", "lapsed"), ("lapsed", "offered")])
+def test_an_award_that_nobody_takes_in_time_leaves_a_proposal_not_funded(
+    programme: Programme, order: tuple[str, ...]
+) -> None:
+    proposal_id = programme.decided()
+    award = Award(programme, proposal_id)
+    for name in order:
+        getattr(award, name)()
+    seen = programme.seen(proposal_id)
+    assert (seen["state"], seen["award"]["state"], seen["award"]["reason"]) == ("not_funded", "lapsed", None)
+
+
+@pytest.mark.parametrize("end", ["completed", "terminated"])
+def test_a_project_is_followed_to_its_end_in_whatever_order_it_is_told(programme: Programme, end: str) -> None:
+    round_id = programme.open_round()
+    for order in permutations(["offered", "funded", end]):
+        proposal_id = programme.decided(round_id=round_id)
+        award = Award(programme, proposal_id)
+        for name in (*order, *order):
+            getattr(award, name)()
+        seen = programme.seen(proposal_id)
+        assert seen["state"] == end
+        assert seen["award"] == {
+            "award_id": str(award.award_id),
+            "state": end,
+            "amount_pence": 25_000_000,
+            "expires_on": "2026-12-31",
+            "project_id": str(award.project_id),
+            "reason": "The supplier left." if end == "terminated" else None,
+        }
+
+
+def test_a_terminated_project_may_be_offered_money_again(programme: Programme) -> None:
+    proposal_id = programme.decided()
+    first, second = Award(programme, proposal_id), Award(programme, proposal_id)
+    first.terminated()
+    second.offered()
+    assert programme.seen(proposal_id)["state"] == "approved"
+    second.funded()
+    first.funded()
+    seen = programme.seen(proposal_id)
+    assert (seen["state"], seen["award"]["award_id"]) == ("funded", str(second.award_id))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("declined", "lapsed"), ("completed", "terminated"), ("lapsed", "completed")]
+)
+def test_an_award_has_one_end(programme: Programme, one: str, other: str) -> None:
+    proposal_id = programme.decided()
+    award = Award(programme, proposal_id)
+    getattr(award, one)()
+    seen = programme.seen(proposal_id)
+    with pytest.raises(Conflict) as error:
+        getattr(award, other)()
+    assert error.value.code == "award_contradicted"
+    assert programme.seen(proposal_id) == seen
+
+
+def test_what_is_approved_is_withdrawn_through_funding(programme: Programme) -> None:
+    proposal_id = programme.decided()
+    request = {"proposal_id": proposal_id, "reason": "Our budget was cut."}
+    with pytest.raises(Conflict, match="Section 95 officer declines the award") as approved:
+        programme.call("withdraw_proposal", proposer(), **request)
+    assert approved.value.code == "wrong_state"
+    Award(programme, proposal_id).funded()
+    with pytest.raises(Conflict, match="ask the pool's treasurer to terminate the award"):
+        programme.call("withdraw_proposal", proposer(), **request)
 
 
 def test_an_award_is_not_both_taken_and_declined(programme: Programme) -> None:
