@@ -2,6 +2,7 @@
 
 import copy
 from datetime import date
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -12,6 +13,7 @@ from services.proposals.service import ProposalsService
 from shared import clock, ids
 from shared.events.catalogue import event_type
 from shared.messaging.attempts import Delivery
+from shared.messaging.by_the_clock import RowKey, Timekeeper, jobs_of
 from shared.messaging.events import Event
 from shared.messaging.rpc import Call, methods_of
 from shared.messaging.tables import outbox
@@ -26,6 +28,7 @@ from shared.security.principal import (
 )
 from shared.security.tokens import Verifier
 from shared.storage.database import Database
+from shared.storage.own_connection import own_connection
 
 EDINBURGH, ABERDEENSHIRE, EAST_DUNBARTONSHIRE, GLASGOW = "S12000036", "S12000034", "S12000045", "S12000049"
 
@@ -172,6 +175,19 @@ class Programme:
         failure = getattr(ProposalsService, f"mirror_{name}")(self.service, Delivery(event))
         if failure is not None:
             raise failure.error
+
+    def tick(self) -> None:
+        """Let the service do what is due by the clock, as its process does each second. :raises Exception: of a row."""
+
+        def run(name: str, key: RowKey) -> None:
+            failure = getattr(ProposalsService, name)(self.service, key)
+            if failure is not None:
+                raise failure
+
+        timekeeper = Timekeeper({job: partial(run, name) for name, job in jobs_of(ProposalsService).items()})
+        with own_connection(self.database) as turn:
+            while timekeeper.look(turn):
+                pass
 
     def told(self, *names: str) -> list[Any]:
         """Return the recorded events of some names, or all of them, in the order in which they were recorded."""
