@@ -11,6 +11,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+#: Who did what a service does by itself when its time has come. Not a person: no token's subject has a space.
+THE_CLOCK = "the clock"
+
 
 class Clock(Protocol):
     """Anything that tells the time in UTC."""

@@ -26,6 +26,7 @@ class AwardState(StrEnum):
     OFFERED = "offered"
     ACTIVE = "active"
     DECLINED = "declined"
+    LAPSED = "lapsed"
 
 
 #: A proposal has at most one award in these states.
@@ -223,6 +224,7 @@ class AwardFacts(Protocol):
     declined_by: str | None
     declined_at: datetime | None
     decline_reason: str | None
+    lapsed_at: datetime | None
     project_id: UUID | None
 
     @property
@@ -274,6 +276,17 @@ def decline_award(award: AwardFacts, *, by: Principal, at: datetime, reason: str
     award.declined_by, award.declined_at, award.decline_reason = by.subject, at, reason
 
 
+def lapse_award(award: AwardFacts, *, at: datetime) -> None:
+    """End an offer that nobody took by its last day, approved or not.
+
+    :raises Conflict: when it was answered before, or its last day is not over.
+    """
+    _check_still_offered(award)
+    if not _is_expired(award, at):
+        raise Conflict("offer_stands", f"This offer stands until {award.expires_on}, that day included.")
+    award.state, award.lapsed_at = AwardState.LAPSED, at
+
+
 def _check_still_offered(award: AwardFacts) -> None:
     if award.state != AwardState.OFFERED:
         raise Conflict("award_not_offered", f"This award is {award.state}; only one on offer can be answered.")
@@ -286,8 +299,12 @@ def _check_open_for_an_answer(award: AwardFacts) -> None:
 
 
 def _check_not_expired(award: AwardFacts, at: datetime) -> None:
-    if at.date() > award.expires_on:
+    if _is_expired(award, at):
         raise Conflict("offer_expired", f"This offer expired on {award.expires_on}; ask the treasurer for a new one.")
+
+
+def _is_expired(award: AwardFacts, at: datetime) -> bool:
+    return at.date() > award.expires_on
 
 
 def _check_acts_for_lead(award: AwardFacts, by: Principal, role: str, title: str) -> None:

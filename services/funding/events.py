@@ -83,6 +83,16 @@ def award_declined(session: Session, award: Award) -> None:
     )
 
 
+def award_lapsed(session: Session, award: Award) -> None:
+    """Nobody took the offer in time."""
+    _record(
+        session,
+        award,
+        "award_lapsed",
+        {**_about(award), "expires_on": award.expires_on, "lapsed_at": award.lapsed_at},
+    )
+
+
 def project_funded(session: Session, award: Award) -> None:
     """The lead council accepted; carries all that tracking the project needs."""
     candidate = award.candidate

@@ -244,6 +244,7 @@ class Award(Base):
     declined_by: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
     declined_at: Mapped[datetime | None]
     decline_reason: Mapped[str | None] = mapped_column(Text)
+    lapsed_at: Mapped[datetime | None]
     project_id: Mapped[UUID | None] = mapped_column(unique=True)
     version: Mapped[int]
 
@@ -255,12 +256,13 @@ class Award(Base):
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
         CheckConstraint("(approved_by IS NULL) = (approved_at IS NULL)", name="approved_by_somebody"),
         CheckConstraint("approved_by <> offered_by", name="two_people"),
-        CheckConstraint("state = 'offered' OR approved_at IS NOT NULL", name="answered_after_approval"),
+        CheckConstraint("state IN ('offered', 'lapsed') OR approved_at IS NOT NULL", name="answered_after_approval"),
         CheckConstraint(
             "(state = 'active') = (project_id IS NOT NULL) AND (state = 'active') = (accepted_at IS NOT NULL)",
             name="active_means_accepted",
         ),
         CheckConstraint("(state = 'declined') = (declined_at IS NOT NULL)", name="declined_means_declined"),
+        CheckConstraint("(state = 'lapsed') = (lapsed_at IS NOT NULL)", name="lapsed_means_lapsed"),
         Index(
             "uq_awards_live_proposal_id",
             "proposal_id",

@@ -321,6 +321,7 @@ class AwardView(Schema):
     declined_by = fields.String(allow_none=True)
     declined_at = Moment(allow_none=True)
     decline_reason = fields.String(allow_none=True)
+    lapsed_at = Moment(allow_none=True)
     project_id = Id(allow_none=True)
     tranches = fields.List(fields.Nested(TrancheView))
     version = WholeNumber(minimum=0, maximum=MAX_VERSION)

@@ -1,5 +1,6 @@
 """The funding service: pools and their ledger, awards, drawdowns (design, section 7)."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -7,8 +8,10 @@ from sqlalchemy.orm import Session
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
 from services.funding.handlers import awards, books, candidates, drawdowns, pools
+from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
+from shared.messaging.by_the_clock import by_the_clock
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
 from shared.messaging.housekeeping import Housekeeping
@@ -92,6 +95,11 @@ class FundingService:
     def decline_award(self, session: Session, principal: Principal, command: Command) -> Any:
         """Turn an offer down for the lead council."""
         return awards.decline_award(session, principal, command)
+
+    @by_the_clock(awards.awards_to_lapse)
+    def lapse_awards(self, session: Session, award: Award, now: datetime) -> dict[str, Any]:
+        """End an offer that nobody took by its last day."""
+        return awards.lapse_award(session, award, now)
 
     @rpc(schemas.GetAward, schemas.AwardView, roles=READERS, scope=access.awards, reads=True)
     def get_award(self, session: Session, principal: Principal, command: Command) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.proposals.models import ChangeRequest, Decision, Participation, Proposal, Revision, Round
+from services.proposals.models import ChangeRequest, Decision, Participation, Proposal, Revision, Round, RoundChange
 from shared.events.catalogue import event_type
 from shared.messaging import outbox
 from shared.proposal_content import ProposalContent
@@ -26,19 +26,18 @@ def _about(proposal: Proposal) -> dict[str, Any]:
 
 
 def round_opened(session: Session, opened: Round) -> None:
-    """A round was announced; its window may begin on a later day, which the event names."""
-    data = {
-        "round_id": opened.id,
-        "title": opened.title,
-        "opens_on": opened.opens_on,
-        "closes_on": opened.closes_on,
-        **opened.rules.as_json(),
-    }
-    _record(session, "round_opened", opened, data)
+    """A round began to take proposals."""
+    _record(session, "round_opened", opened, {"round_id": opened.id, **opened.terms})
+
+
+def round_changed(session: Session, changed: Round, change: RoundChange) -> None:
+    """A round's terms were changed; all of them travel along."""
+    data = {"round_id": changed.id, **changed.terms, "reason": change.reason, "changed_at": change.changed_at}
+    _record(session, "round_changed", changed, data)
 
 
 def round_closed(session: Session, closed: Round) -> None:
-    """A round was closed by hand."""
+    """A round was closed, by hand or by the clock."""
     _record(session, "round_closed", closed, {"round_id": closed.id, "closed_at": closed.closed_at})
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, attribute_keyed_dict, mapped
 
 from services.proposals.domain.awards import WITH_PROJECT, WITH_REASON, AwardState
 from services.proposals.domain.lifecycle import Answer, State
-from services.proposals.domain.rounds import Criterion, RoundRules, Window
+from services.proposals.domain.rounds import TERMS, Criterion, RoundRules, Window
 from shared.storage.references import ReferenceCounterColumns
 from shared.storage.roles import APPEND_ONLY
 from shared.storage.types import Json, Pence, UtcDateTime
@@ -67,7 +67,11 @@ class Member(Base):
 
 
 class Round(Base):
-    """A call for proposals. Nothing but its closing ever changes."""
+    """A call for proposals. Each change of its terms is kept as a :class:`RoundChange`.
+
+    ``told_open_at`` says when ``round_opened`` was told: the window's first day has come then. Nothing else depends on
+    it, nor on who or what closed the round: whether it takes proposals is worked out from its :attr:`window`.
+    """
 
     __tablename__ = "rounds"
     __table_args__ = (
@@ -92,6 +96,12 @@ class Round(Base):
     opened_by: Mapped[str] = mapped_column(String(128))
     closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     closed_by: Mapped[str | None] = mapped_column(String(128))
+    told_open_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What the round was announced with, or changed to since."""
+        return {term: getattr(self, term) for term in TERMS}
 
     @property
     def window(self) -> Window:
@@ -100,7 +110,7 @@ class Round(Base):
 
     @property
     def rules(self) -> RoundRules:
-        """The rules that a proposal created now is pinned to."""
+        """The rules that a proposal is pinned to that is first handed in now."""
         return RoundRules(
             criteria=tuple(Criterion(**criterion) for criterion in self.criteria),
             min_participants=self.min_participants,
@@ -109,11 +119,29 @@ class Round(Base):
         )
 
 
+class RoundChange(Base):
+    """A change of a round's terms: what they were before and after. The database refuses to change it."""
+
+    __tablename__ = "round_changes"
+    __table_args__ = ({"info": APPEND_ONLY},)
+
+    round_id: Mapped[UUID] = mapped_column(ForeignKey("rounds.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    before: Mapped[dict[str, Any]] = mapped_column(Json)
+    after: Mapped[dict[str, Any]] = mapped_column(Json)
+    reason: Mapped[str] = mapped_column(Text)
+    changed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    changed_by: Mapped[str] = mapped_column(String(128))
+
+
 class Proposal(Base):
     """A proposal: its draft, and the number of the revision that was last handed in (0 before the first).
 
     ``title``, ``participants`` and ``requested_pence`` are those of that revision, or of the draft before the first:
     what lists show without reading whole contents.
+
+    ``pinned_rules`` are the rules of its round when it was first handed in, whatever the round asks for since. Before
+    that they mean nothing: a draft follows its round, and :attr:`rules` says what it is held to.
     """
 
     __tablename__ = "proposals"
@@ -136,7 +164,7 @@ class Proposal(Base):
     reference: Mapped[str] = mapped_column(String(16), unique=True)
     version: Mapped[int]
     round_id: Mapped[UUID] = mapped_column(ForeignKey("rounds.id"), index=True)
-    rules: Mapped[dict[str, Any]] = mapped_column(Json)
+    pinned_rules: Mapped[dict[str, Any]] = mapped_column("rules", Json)
     state: Mapped[str] = mapped_column(String(24), index=True)
     lead_council: Mapped[str] = mapped_column(String(9), index=True)
     participants: Mapped[list[str]] = mapped_column(Json)
@@ -158,6 +186,11 @@ class Proposal(Base):
     )
     conflicts: Mapped[list["ConflictOfInterest"]] = relationship()
     awards: Mapped[list["Award"]] = relationship(order_by="Award.id")
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The rules that the proposal is held to, as JSON."""
+        return self.round.rules.as_json() if self.revision == 0 else self.pinned_rules
 
     @property
     def current(self) -> "Revision | None":

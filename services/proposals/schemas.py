@@ -1,9 +1,13 @@
 """The RPC surface: what callers send and what they get back. A request is named after its method."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
 
+from marshmallow import Schema, ValidationError, fields, validate
+
+from services.proposals.domain import rounds
 from services.proposals.domain.lifecycle import State
 from services.proposals.domain.scoring import MAX_SCORE
+from shared import clock
 from shared.events.proposals import Criterion
 from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import ProposalContent
@@ -24,17 +28,27 @@ def _reason() -> Text:
 # --- requests: rounds ---
 
 
-class OpenRound(CommandSchema):
+class _Terms(CommandSchema):
+    """Terms of a round. A request that is refused for single fields is told what is wrong with the whole as well."""
+
+    def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
+        messages = error.normalized_messages()
+        sound = {term: value for term, value in (error.valid_data or {}).items() if term not in messages}
+        error.messages = messages | rounds.problems_of(sound, clock.today())
+
+
+def _criteria(**kwargs: Any) -> Items:
+    number = validate.Length(min=1, max=20, error="Give at least one criterion, and at most {max}.")
+    return Items(fields.Nested(Criterion), validate=number, **kwargs)
+
+
+class OpenRound(_Terms):
     """A round to announce; ``opens_on`` and ``closes_on`` are both days on which it takes proposals."""
 
     title = Text(required=True, max_length=200)
     opens_on = Day(required=True)
     closes_on = Day(required=True)
-    criteria = Items(
-        fields.Nested(Criterion),
-        required=True,
-        validate=validate.Length(min=1, max=20, error="Give at least one criterion, and at most {max}."),
-    )
+    criteria = _criteria(required=True)
     min_participants = WholeNumber(required=True, minimum=1, maximum=32)
     quorum = WholeNumber(required=True, minimum=1, maximum=32)
     ceiling_pence = Pence(required=True)
@@ -44,6 +58,25 @@ class GetRound(CommandSchema):
     """Which round."""
 
     round_id = Id(required=True)
+
+
+class ChangeRound(_Terms):
+    """Which terms of a round to change, to what and why; ``expected_version`` is the ``version`` that this starts from.
+
+    A planned round may change in everything, an open one in everything but its first day, a closed one in nothing.
+    What was handed in before keeps the rules that it was handed in under.
+    """
+
+    round_id = Id(required=True)
+    expected_version = WholeNumber(required=True, minimum=0, maximum=1_000_000)
+    reason = _reason()
+    title = Text(max_length=200, load_default=None)
+    opens_on = Day(load_default=None)
+    closes_on = Day(load_default=None)
+    criteria = _criteria(load_default=None)
+    min_participants = WholeNumber(minimum=1, maximum=32, load_default=None)
+    quorum = WholeNumber(minimum=1, maximum=32, load_default=None)
+    ceiling_pence = Pence(load_default=None)
 
 
 class CloseRound(GetRound):
@@ -166,8 +199,8 @@ class Determine(GetRevision):
 # --- answers ---
 
 
-class RoundView(Schema):
-    """A round; ``state`` is ``planned``, ``open``, ``closed`` or ``decided``."""
+class RoundItem(Schema):
+    """A round in a list; ``state`` is ``planned``, ``open``, ``closed`` or ``decided``."""
 
     round_id = Id()
     reference = fields.String()
@@ -175,6 +208,7 @@ class RoundView(Schema):
     state = fields.String()
     opens_on = Day()
     closes_on = Day()
+    closes_at = Moment()
     criteria = fields.List(fields.Nested(Criterion))
     min_participants = fields.Integer()
     quorum = fields.Integer()
@@ -186,10 +220,39 @@ class RoundView(Schema):
     version = fields.Integer()
 
 
+class SomeTerms(Schema):
+    """Those terms of a round that a change was about."""
+
+    title = fields.String()
+    opens_on = fields.String()
+    closes_on = fields.String()
+    criteria = fields.List(fields.Nested(Criterion))
+    min_participants = fields.Integer()
+    quorum = fields.Integer()
+    ceiling_pence = fields.Integer()
+
+
+class RoundChangeView(Schema):
+    """A change of a round's terms; ``version`` is the round's after it."""
+
+    version = fields.Integer()
+    before = fields.Nested(SomeTerms)
+    after = fields.Nested(SomeTerms)
+    reason = fields.String()
+    changed_at = Moment()
+    changed_by = fields.String()
+
+
+class RoundView(RoundItem):
+    """A round with the last hundred changes of its terms, oldest first."""
+
+    changes = fields.List(fields.Nested(RoundChangeView))
+
+
 class RoundPage(Schema):
     """A page of rounds."""
 
-    items = fields.List(fields.Nested(RoundView))
+    items = fields.List(fields.Nested(RoundItem))
     next_cursor = fields.String(allow_none=True)
 
 
@@ -291,7 +354,7 @@ class ProposalView(Schema):
 
 
 class RulesView(Schema):
-    """The rules that a revision is held to: those of its round when the proposal was created."""
+    """The rules that a revision is held to: those of its round when the proposal was first handed in."""
 
     criteria = fields.List(fields.Nested(Criterion))
     min_participants = fields.Integer()

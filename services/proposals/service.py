@@ -1,12 +1,15 @@
 """The proposals service: rounds, proposals, assessment and decision."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from services.proposals import access, handlers, schemas
+from services.proposals.models import Round
 from shared.audit.sealer import Sealing
 from shared.fields import Command
+from shared.messaging.by_the_clock import by_the_clock
 from shared.messaging.consumer import event_handler
 from shared.messaging.events import Event
 from shared.messaging.housekeeping import Housekeeping
@@ -31,6 +34,11 @@ class ProposalsService:
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Announce a round."""
         return handlers.open_round(session, principal, command)
+
+    @rpc(schemas.ChangeRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
+    def change_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Change the terms of a round that has not closed."""
+        return handlers.change_round(session, principal, command)
 
     @rpc(schemas.CloseRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def close_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
@@ -127,6 +135,16 @@ class ProposalsService:
     def determine(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Put the panel's decision on record."""
         return handlers.determine(session, principal, command)
+
+    @by_the_clock(handlers.rounds_to_begin)
+    def begin_rounds(self, session: Session, due: Round, now: datetime) -> dict[str, Any]:
+        """Tell that a round takes proposals, once its first day has come."""
+        return handlers.begin_round(session, due, now)
+
+    @by_the_clock(handlers.rounds_to_close)
+    def close_rounds(self, session: Session, due: Round, now: datetime) -> dict[str, Any]:
+        """Close a round whose last day is over."""
+        return handlers.close_round_that_is_over(session, due, now)
 
     @event_handler("funding", "member_joined")
     def mirror_member_joined(self, session: Session, event: Event) -> None:

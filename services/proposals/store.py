@@ -10,9 +10,12 @@ from sqlalchemy.orm import Session
 from services.proposals import access
 from services.proposals.domain.lifecycle import UNDECIDED, Case, State
 from services.proposals.domain.rounds import RoundRules
-from services.proposals.models import Member, Proposal, Round
+from services.proposals.models import Member, Proposal, Round, RoundChange
 from shared.errors import NotFound
 from shared.security.principal import Principal
+
+#: Changes that a round is shown with.
+MAX_CHANGES = 100
 
 
 def round_by_id(session: Session, round_id: UUID, *, lock: bool = False) -> Round:
@@ -27,9 +30,15 @@ def round_by_id(session: Session, round_id: UUID, *, lock: bool = False) -> Roun
     return found
 
 
-def keep_open(session: Session, round_id: UUID) -> None:
-    """Keep a round from being closed until the transaction ends; others may hold it open as well."""
-    session.execute(select(Round.id).where(Round.id == round_id).with_for_update(read=True))
+def keep_as_it_is(session: Session, round_id: UUID) -> None:
+    """Keep a round from being closed or changed until the transaction ends; others may hold it as well."""
+    session.get(Round, round_id, with_for_update={"read": True}, populate_existing=True)
+
+
+def changes_of(session: Session, round_id: UUID) -> list[RoundChange]:
+    """Return the last :data:`MAX_CHANGES` changes of a round, oldest first."""
+    latest = select(RoundChange).where(RoundChange.round_id == round_id).order_by(RoundChange.version.desc())
+    return list(reversed(session.scalars(latest.limit(MAX_CHANGES)).all()))
 
 
 def with_undecided(session: Session, round_ids: Collection[UUID]) -> set[UUID]:

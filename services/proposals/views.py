@@ -9,24 +9,27 @@ from services.proposals.domain import scoring
 from services.proposals.domain.awards import outcome_of
 from services.proposals.domain.eligibility import Rule
 from services.proposals.domain.rounds import RoundRules
-from services.proposals.models import Assessment, Award, Proposal, Revision, Round
+from services.proposals.models import Assessment, Award, Proposal, Revision, Round, RoundChange
 from shared.security.principal import Principal
 
 
-def of_round(shown: Round, *, at: datetime, undecided: bool) -> dict[str, Any]:
-    """Return a round. :param undecided: whether one of its proposals still waits for a decision."""
+def of_round(shown: Round, *, at: datetime, undecided: bool, changes: Sequence[RoundChange] = ()) -> dict[str, Any]:
+    """Return a round.
+
+    :param undecided: whether one of its proposals still waits for a decision.
+    :param changes: those of its terms, where they are shown.
+    """
     return {
         "round_id": shown.id,
         "reference": shown.reference,
-        "title": shown.title,
         "state": shown.window.state(at, undecided=undecided),
-        "opens_on": shown.opens_on,
-        "closes_on": shown.closes_on,
-        **shown.rules.as_json(),
+        **shown.terms,
+        "closes_at": shown.window.closes_at,
         "opened_at": shown.opened_at,
         "opened_by": shown.opened_by,
         "closed_at": shown.closed_at,
         "closed_by": shown.closed_by,
+        "changes": changes,
         "version": shown.version,
     }
 

@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select
 from shared import clock, config
 from shared.audit import chain
 from shared.audit.tables import audit, audit_seals
-from shared.storage.own_connection import OwnConnection, own_connection
+from shared.storage.own_connection import OwnConnection, take_turns
 from shared.storage.provider import DatabaseConnection
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ SWEEP_INTERVAL_S = 600.0
 #: A head is logged after so many seals or so long, whichever comes first, so that it stands where logs are kept too.
 HEAD_SEALS = 1_000
 HEAD_INTERVAL_S = 600.0
-MAX_BACKOFF_S = 10.0
 SILENCE_TIMEOUT_S = 40
 
 #: The PostgreSQL advisory lock that the one active sealer of a database holds.
@@ -108,21 +107,18 @@ class Sealing(DependencyProvider):
         self._thread.wait()
 
     def _run(self) -> None:
-        backoff_s = INTERVAL_S
-        while not self._stopping.is_set():
-            try:
-                with own_connection(self.connection.database, silence_timeout_s=SILENCE_TIMEOUT_S) as turn:
-                    while not turn.try_lock(SEALING_LOCK):
-                        if self._stopping.wait(INTERVAL_S):
-                            return
-                    backoff_s = INTERVAL_S
-                    self._seal_on(Sealer(self._settings.service, turn))
-            except Exception as error:
-                _log.warning("the audit trail waits %.1f s to be sealed: %s", backoff_s, error)
-                self._stopping.wait(backoff_s)
-                backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+        take_turns(
+            self.connection.database,
+            SEALING_LOCK,
+            self._seal,
+            self._stopping,
+            name="the audit trail",
+            interval_s=INTERVAL_S,
+            silence_timeout_s=SILENCE_TIMEOUT_S,
+        )
 
-    def _seal_on(self, sealer: Sealer) -> None:
+    def _seal(self, turn: OwnConnection) -> None:
+        sealer = Sealer(self._settings.service, turn)
         told, told_at = sealer.head, time.monotonic()
         while not self._stopping.is_set():
             if sealer.seal() < BATCH_SIZE:

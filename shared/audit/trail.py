@@ -1,5 +1,7 @@
 """Adds rows to the audit trail: one for each write and each refusal, in the transaction that it tells of.
 
+A row's ``kind`` says why it was written: a ``call``, an ``event``, or the ``clock``.
+
 What was asked for is not kept, only its hash: a trail is read by more people than a proposal. The ids that were named
 in it and in the answer are.
 """
@@ -80,6 +82,28 @@ def record_event(session: Session, event_type: str, source: str, event_id: str, 
         token_id=None,
         objects={"event_id": event_id, "subject": subject},
         request=data,
+    )
+
+
+def record_by_the_clock(session: Session, name: str, objects: Mapping[str, object]) -> None:
+    """Add a row for what the service does by itself because its time has come; nobody is its subject.
+
+    :param name: what it does, such as ``close_rounds``.
+    :param objects: the ids and the reference of what it is done to.
+    """
+    named = objects_in({key: str(value) for key, value in objects.items()})
+    _record(
+        session,
+        "clock",
+        name,
+        outcome=DONE,
+        error=None,
+        subject=None,
+        council=None,
+        roles=[],
+        token_id=None,
+        objects=named,
+        request=named,
     )
 
 

@@ -15,7 +15,7 @@ class Criterion(Schema):
 
 
 class RoundOpened(Schema):
-    """A round takes proposals from ``opens_on`` to ``closes_on``, both included."""
+    """A round takes proposals from ``opens_on`` to ``closes_on``, both included; told once the first day has come."""
 
     round_id = Id(required=True)
     title = Text(required=True, max_length=200)
@@ -25,6 +25,16 @@ class RoundOpened(Schema):
     min_participants = WholeNumber(required=True, minimum=1, maximum=32)
     quorum = WholeNumber(required=True, minimum=1, maximum=32)
     ceiling_pence = Pence(required=True)
+
+
+class RoundChanged(RoundOpened):
+    """A round's terms were changed, before it began or while it was open: these are all of them now.
+
+    What was handed in before keeps the rules that it was handed in under.
+    """
+
+    reason = Text(required=True, max_length=2000, lines=True)
+    changed_at = Moment(required=True)
 
 
 class RoundClosed(Schema):
@@ -115,6 +125,7 @@ class ProposalWithdrawn(Schema):
 
 EVENTS = (
     ("round_opened", 1, RoundOpened),
+    ("round_changed", 1, RoundChanged),
     ("round_closed", 1, RoundClosed),
     ("proposal_submitted", 1, ProposalSubmitted),
     ("participation_confirmed", 1, ParticipationConfirmed),

@@ -171,8 +171,7 @@ class Seat:
     def hold(self) -> None:
         """Keep the place while its holder works elsewhere. :raises sqlalchemy.exc.DBAPIError: when it is lost."""
         if self._connection.silent_s > MAX_SILENCE_S:
-            with self.transaction() as connection:
-                connection.exec_driver_sql("SELECT 1")
+            self._connection.ask()
 
     def tell_leader(self) -> None:
         """Tell the relay that leads, in another process, that there is something to publish.

@@ -1,12 +1,18 @@
 """A database connection that is kept, for what PostgreSQL ties to a session: locks, notifications."""
 
+import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
 from shared.storage.database import Database
+
+_log = logging.getLogger(__name__)
+
+MAX_BACKOFF_S = 10.0
 
 
 class OwnConnection:
@@ -36,6 +42,11 @@ class OwnConnection:
             return True
         with self.transaction() as connection:
             return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({key})").scalar())
+
+    def ask(self) -> None:
+        """Ask the database a question, so that it hears of us. :raises sqlalchemy.exc.DBAPIError: when it is away."""
+        with self.transaction() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -68,3 +79,37 @@ def own_connection(database: Database, *, silence_timeout_s: int | None = None) 
         finally:
             # What was locked belongs to the database's session: a pooled connection would keep it after the block.
             connection.invalidate()
+
+
+def take_turns(
+    database: Database,
+    key: int,
+    work: Callable[[OwnConnection], None],
+    stopping: threading.Event,
+    *,
+    name: str,
+    interval_s: float,
+    silence_timeout_s: int,
+) -> None:
+    """Work in one of the processes at a database, taking over from one that ends; returns when it is time to stop.
+
+    :param key: the advisory lock of whoever works.
+    :param work: works on the connection that holds the lock until ``stopping`` is set; whatever it raises, such as that
+        the database is away, ends its turn, and another one is taken after a growing wait.
+    :param name: who waits, for the log.
+    :param interval_s: how often to ask whether it is our turn; the shortest wait after an error.
+    :param silence_timeout_s: as in :func:`own_connection`; nothing that ``work`` does may keep silent for longer.
+    """
+    backoff_s = interval_s
+    while not stopping.is_set():
+        try:
+            with own_connection(database, silence_timeout_s=silence_timeout_s) as turn:
+                while not turn.try_lock(key):
+                    if stopping.wait(interval_s):
+                        return
+                backoff_s = interval_s
+                work(turn)
+        except Exception as error:
+            _log.warning("%s waits %.1f s: %s", name, backoff_s, error)
+            stopping.wait(backoff_s)
+            backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)

@@ -34,8 +34,9 @@ class DatabaseConnection(SharedExtension):
 
     def setup(self) -> None:
         settings = config.read(self.container.service_name, self.container.config)
-        # One connection per worker, one each for the relay, the audit's sealer and housekeeping, and one to spare.
-        self.database = Database(settings.database_url, pool_size=settings.max_workers + 4)
+        # One connection per worker, one each for the relay, the audit's sealer, housekeeping and whoever watches the
+        # clock, and one to spare.
+        self.database = Database(settings.database_url, pool_size=settings.max_workers + 5)
         if self.database.is_postgresql:
             _bound_connecting(self.database.engine)
             psycopg2.extensions.set_wait_callback(_wait_for_answer)

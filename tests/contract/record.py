@@ -69,11 +69,9 @@ def play() -> dict[str, list[Sample]]:
 
 
 def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
-    """A round is closed, a second one opens; a sponsor, the panel, a lead council and an officer say no."""
+    """A second round opens and is changed; a sponsor, the panel, a lead council and an officer say no."""
     who = story.programme
     cdo, treasurer = stage.client.acting(who.cdo.token), stage.client.acting(who.treasurer.token)
-    cdo.proposals.close_round(round_id=story.round_id)
-
     today = stage.clock.now()
     second = cdo.proposals.open_round(
         **story.data["round"]
@@ -82,6 +80,13 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
             "opens_on": f"{today:%Y-%m-%d}",
             "closes_on": f"{today + timedelta(days=60):%Y-%m-%d}",
         }
+    )
+    cdo.proposals.change_round(
+        round_id=second["round_id"],
+        expected_version=second["version"],
+        reason="Four councils asked for more time after the storms.",
+        title="Second collaboration round, spring and summer 2027",
+        closes_on=f"{today + timedelta(days=90):%Y-%m-%d}",
     )
     content = who.contents["road-defects"]
     lead = stage.client.acting(who.proposer(content["lead_council"]).token)
@@ -125,7 +130,21 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
         award_id=award["award_id"],
         reason="The three councils' budgets for 2027-28 no longer hold the £20,000 that they promised to add.",
     )
+    let_an_offer_lapse(stage, story, candidate)
     tell_of_how_awards_and_memberships_end(award, today)
+
+
+def let_an_offer_lapse(stage: Stage, story: Story, candidate: dict[str, Any]) -> None:
+    """Nobody answers a second offer until its last day is over."""
+    who, today = story.programme, stage.clock.now()
+    award = stage.client.acting(who.treasurer.token).funding.offer_award(
+        pool_id=story.pool_id,
+        proposal_id=candidate["proposal_id"],
+        amount_pence=candidate["content"]["requested_pence"],
+        expires_on=f"{today + timedelta(days=14):%Y-%m-%d}",
+    )
+    stage.client.acting(who.approver.token).funding.approve_award(award_id=award["award_id"])
+    stage.clock.set(today + timedelta(days=15))
 
 
 def tell_of_how_awards_and_memberships_end(award: dict[str, Any], now: datetime) -> None:
@@ -146,7 +165,6 @@ def tell_of_how_awards_and_memberships_end(award: dict[str, Any], now: datetime)
             "joins_on": "2026-04-01",
             "leaves_on": "2028-03-31",
         },
-        "award_lapsed": about() | {"expires_on": f"{now - timedelta(days=1):%Y-%m-%d}", "lapsed_at": at},
         "project_completed": about() | {"project_id": str(ids.new_id()), "completed_at": at},
         "award_terminated": about()
         | {

@@ -1,18 +1,22 @@
 """What a caller can reach is an ``rpc`` method with its roles and its scope; nothing else answers."""
 
 import inspect
+import re
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import pytest
 from marshmallow import Schema
 from nameko.rpc import rpc as nameko_rpc
 from nameko.timer import timer
+from sqlalchemy import select
 
 from services.funding.service import FundingService
 from services.outcomes.service import OutcomesService
 from services.proposals.service import ProposalsService
 from shared.fields import CommandSchema
+from shared.messaging.by_the_clock import ByTheClock, Job, jobs_of
 from shared.messaging.consumer import EventHandler, subscriptions_of
 from shared.messaging.rpc import Rpc, methods_of, rpc
 from shared.security.principal import CDO, ROLES
@@ -28,8 +32,8 @@ def strangers_in(service_class: type) -> list[str]:
         for name, member in inspect.getmembers(service_class)
         for entrypoint in getattr(member, "nameko_entrypoints", ())
     ]
-    ruled = set(methods_of(service_class))
-    return [name for name, kind in entrypoints if kind is not EventHandler and not (kind is Rpc and name in ruled)]
+    ruled: dict[type, set[str]] = {Rpc: set(methods_of(service_class)), ByTheClock: set(jobs_of(service_class))}
+    return [name for name, kind in entrypoints if kind is not EventHandler and name not in ruled.get(kind, ())]
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -37,6 +41,16 @@ def test_every_entrypoint_has_a_rule(service: type) -> None:
     assert strangers_in(service) == []
     assert methods_of(service)
     assert subscriptions_of(service)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_a_service_does_by_itself_is_what_its_readme_says(service: type) -> None:
+    """Nobody calls it, so that no reference is made of it: an operator looks there."""
+    readme = files(service.__module__.rpartition(".")[0]).joinpath("README.md").read_text()
+    _, _, said = readme.partition("## By the clock\n")
+    named = re.findall(r"^\| `(\w+)` \|", said.partition("\n## ")[0], re.MULTILINE)
+    assert named == list(jobs_of(service))
+    assert all(getattr(service, name).__doc__ for name in named)
 
 
 def test_an_entrypoint_without_one_is_found() -> None:
@@ -52,11 +66,15 @@ def test_an_entrypoint_without_one_is_found() -> None:
         def tick(self) -> None:
             """Runs by itself."""
 
+        @ByTheClock.decorator(Job("ripen", lambda now: select()))
+        def ripen(self, key: object) -> None:
+            """Runs by itself, and beside the rule."""
+
     class Inheriting(ProposalsService, Plain):
         pass
 
-    assert strangers_in(Plain) == ["answer", "tick"]
-    assert {"answer", "tick"} <= set(strangers_in(Inheriting))
+    assert strangers_in(Plain) == ["answer", "ripen", "tick"]
+    assert {"answer", "ripen", "tick"} <= set(strangers_in(Inheriting))
 
 
 @pytest.mark.parametrize("roles", [(), {"mayor"}, {CDO, "mayor"}, "cdo"])
@@ -95,7 +113,8 @@ def test_only_what_belongs_to_no_council_is_open_by_role_alone() -> None:
     open_to_all = {
         name for service in SERVICES for name, method in methods_of(service).items() if method.scope is EVERY_ROW
     }
-    assert open_to_all == {"open_round", "close_round", "get_round", "list_rounds", "create_pool", "benefits_summary"}
+    rounds = {"open_round", "change_round", "close_round", "get_round", "list_rounds"}
+    assert open_to_all == rounds | {"create_pool", "benefits_summary"}
 
 
 def test_the_rule_of_a_scope_is_what_the_handlers_run() -> None:

@@ -19,6 +19,7 @@ from shared.messaging.tables import outbox
 from shared.security.principal import APPROVER, CDO, PROPOSER, S95_OFFICER, TREASURER, Principal
 from shared.security.tokens import Verifier
 from shared.storage.database import Database
+from tests.support import by_the_clock
 
 EDINBURGH, ABERDEENSHIRE, FIFE = "S12000036", "S12000034", "S12000047"
 NOW = datetime(2026, 6, 1, 9, 0, tzinfo=UTC)
@@ -54,6 +55,7 @@ class AnAward:
     declined_by: str | None = None
     declined_at: datetime | None = None
     decline_reason: str | None = None
+    lapsed_at: datetime | None = None
     project_id: UUID | None = None
 
 
@@ -248,6 +250,10 @@ class Funding:
         pool_id = self.pool()
         self.receipt(pool_id, amount_pence=amount_pence)
         return pool_id
+
+    def tick(self) -> None:
+        """Let the service do what is due by the clock, as its process does each second. :raises Exception: of a row."""
+        by_the_clock.tick(FundingService, self._service)
 
     def receipt(self, pool_id: str, **facts: Any) -> dict[str, Any]:
         """Record a receipt from Edinburgh, unless the facts say otherwise."""

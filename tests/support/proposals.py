@@ -26,6 +26,7 @@ from shared.security.principal import (
 )
 from shared.security.tokens import Verifier
 from shared.storage.database import Database
+from tests.support import by_the_clock
 
 EDINBURGH, ABERDEENSHIRE, EAST_DUNBARTONSHIRE, GLASGOW = "S12000036", "S12000034", "S12000045", "S12000049"
 
@@ -172,6 +173,10 @@ class Programme:
         failure = getattr(ProposalsService, f"mirror_{name}")(self.service, Delivery(event))
         if failure is not None:
             raise failure.error
+
+    def tick(self) -> None:
+        """Let the service do what is due by the clock, as its process does each second. :raises Exception: of a row."""
+        by_the_clock.tick(ProposalsService, self.service)
 
     def told(self, *names: str) -> list[Any]:
         """Return the recorded events of some names, or all of them, in the order in which they were recorded."""

@@ -4,9 +4,10 @@ Rows are locked in one order everywhere, so that no two transactions wait for ea
 then the pool, then the ledger's accounts by name, then the counter of references.
 """
 
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, selectinload
 
 from services.funding import access, domain, events, ledger, ledger_store
@@ -85,9 +86,24 @@ def decline_award(session: Session, principal: Principal, command: Command) -> A
     """Turn an offer down for the lead council: its money is free again."""
     award = access.award(session, principal, command.award_id, lock=True)
     domain.decline_award(award, by=principal, at=clock.now(), reason=command.reason)
-    _release(session, principal, award)
+    _release(session, award, author=principal.subject)
     events.award_declined(session, award)
     return award
+
+
+def awards_to_lapse(now: datetime) -> Select[Award]:
+    """Select the offers whose last day is over and that nobody has answered."""
+    expired = (Award.state == AwardState.OFFERED, Award.expires_on < now.date())
+    return select(Award).where(*expired).order_by(Award.expires_on)
+
+
+def lapse_award(session: Session, award: Award, now: datetime) -> dict[str, Any]:
+    """End an offer that nobody took in time: its money is free again. One that nobody approved was never told of."""
+    domain.lapse_award(award, at=now)
+    _release(session, award, author=clock.THE_CLOCK)
+    if award.approved_at is not None:
+        events.award_lapsed(session, award)
+    return {"award_id": award.id, "reference": award.reference}
 
 
 def get_award(session: Session, principal: Principal, command: Command) -> Award:
@@ -132,13 +148,13 @@ def _reserve(session: Session, principal: Principal, award: Award) -> None:
     ledger_store.post(session, award.pool_id, [transaction])
 
 
-def _release(session: Session, principal: Principal, award: Award) -> None:
+def _release(session: Session, award: Award, *, author: str) -> None:
     transaction = ledger.release(
         award_id=award.id,
         proposal_id=award.proposal_id,
         amount_pence=award.amount_pence,
         on=clock.today(),
-        author=principal.subject,
+        author=author,
     )
     ledger_store.post(session, award.pool_id, [transaction])
 

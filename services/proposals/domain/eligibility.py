@@ -41,7 +41,7 @@ def check(
     """Return every rule of eligibility, met or not, in the order in which people read them.
 
     :param content: the proposal's content as JSON; sound in itself.
-    :param rules: the rules that the proposal was created under.
+    :param rules: the rules that the proposal is held to.
     :param window: the window of its round.
     :param members: the councils that are members on the day.
     :param at: the moment of the submission.
@@ -64,11 +64,11 @@ def _round_open(window: Window, at: datetime, asked_for: bool) -> Rule:
         sentence = "The panel asked for this revision, so the round's last day does not bind it."
         return Rule("round_open", True, sentence)
     if window.has_closed(at):
-        sentence = f"{window.reference} closed on {window.last_day} and takes no more proposals."
+        sentence = f"{window.reference} closed on {window.closing} and takes no more proposals."
     elif not window.has_begun(at):
-        sentence = f"{window.reference} opens on {window.opens_on}; submit from that day on."
+        sentence = f"{window.reference} opens on {window.opening}; submit from then on."
     else:
-        sentence = f"{window.reference} is open until {window.last_day}."
+        sentence = f"{window.reference} is open until {window.closing}."
     return Rule("round_open", window.is_open(at), sentence)
 
 

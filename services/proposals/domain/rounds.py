@@ -1,12 +1,12 @@
 """Rounds: the window in which proposals are handed in, and the rules that they are held to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
-from shared.errors import Conflict, Invalid
+from shared.errors import Conflict, FieldErrors, Invalid
 
 WHOLE_PERCENT = 100
 
@@ -27,7 +27,7 @@ class Window:
     :param reference: the round's reference, for sentences.
     :param opens_on: the first day.
     :param closes_on: the last day, included.
-    :param closed_at: when somebody closed the round; None while nobody did.
+    :param closed_at: when somebody closed the round, or the clock did; None while nobody did.
     """
 
     reference: str
@@ -35,22 +35,26 @@ class Window:
     closes_on: date
     closed_at: datetime | None = None
 
+    @property
+    def closes_at(self) -> datetime:
+        """The moment from which the round takes, or took, no more: the end of its last day unless it was closed before.
+
+        A closing that was put on record later does not move it.
+        """
+        end = end_of(self.closes_on)
+        return end if self.closed_at is None else min(end, self.closed_at)
+
     def has_begun(self, at: datetime) -> bool:
         """Tell whether the first day has come."""
         return at.date() >= self.opens_on
 
     def has_closed(self, at: datetime) -> bool:
         """Tell whether the last day is over or somebody closed the round before."""
-        return at.date() > self.closes_on or (self.closed_at is not None and at >= self.closed_at)
+        return at >= self.closes_at
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether proposals can be handed in."""
         return self.has_begun(at) and not self.has_closed(at)
-
-    @property
-    def last_day(self) -> date:
-        """The last day on which the round takes, or took, proposals."""
-        return self.closes_on if self.closed_at is None else min(self.closes_on, self.closed_at.date())
 
     def state(self, at: datetime, *, undecided: bool) -> RoundState:
         """Return where the round stands.
@@ -60,6 +64,34 @@ class Window:
         if self.has_closed(at):
             return RoundState.CLOSED if undecided else RoundState.DECIDED
         return RoundState.OPEN if self.has_begun(at) else RoundState.PLANNED
+
+    @property
+    def opening(self) -> str:
+        """When the round begins to take proposals, in words."""
+        return f"{in_words(self.opens_on)} at 00:00 UTC"
+
+    @property
+    def closing(self) -> str:
+        """When the round stops, or stopped, taking proposals, in words.
+
+        The end of a day is 24:00 of that day (ISO 8601): the start of the next one reads as if that were the last.
+        """
+        moment = self.closes_at
+        if moment == end_of(self.closes_on):
+            return f"{in_words(self.closes_on)} at 24:00 UTC"
+        return f"{in_words(moment.date())} at {moment:%H:%M:%S} UTC"
+
+
+def end_of(day: date) -> datetime:
+    """Return the moment at which a day is over, in UTC."""
+    if day == date.max:
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.combine(day + timedelta(days=1), time(), UTC)
+
+
+def in_words(day: date) -> str:
+    """Return a day as people write it: 30 November 2026."""
+    return f"{day.day} {day:%B %Y}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +105,7 @@ class Criterion:
 
 @dataclass(frozen=True)
 class RoundRules:
-    """The rules of a round. A proposal keeps those that it was created under, whatever later rounds ask for.
+    """The rules of a round. A proposal keeps those that it was first handed in under, however the round changes.
 
     :param criteria: their weights add up to 100.
     :param min_participants: how many councils must take part, the lead council counted.
@@ -101,43 +133,124 @@ class RoundRules:
         return {**asdict(self), "criteria": [asdict(criterion) for criterion in self.criteria]}
 
 
-def check_window(opens_on: date, closes_on: date, today: date) -> None:
-    """Check the window of a new round. :raises Invalid: when it is upside down or already over."""
-    if closes_on < opens_on:
+#: What a round is announced with, and the only things about it that can be changed.
+TERMS = ("title", "opens_on", "closes_on", "criteria", "min_participants", "quorum", "ceiling_pence")
+
+#: Which terms can be changed while a round stands where: once it has begun so has its first day, and once it has closed
+#: everybody has been held to what it said.
+CHANGEABLE: Mapping[RoundState, Collection[str]] = {
+    RoundState.PLANNED: TERMS,
+    RoundState.OPEN: tuple(term for term in TERMS if term != "opens_on"),
+    RoundState.CLOSED: (),
+    RoundState.DECIDED: (),
+}
+
+
+def problems_of(terms: Mapping[str, Any], today: date) -> dict[str, list[str]]:
+    """Return what is wrong with the terms of a round as a whole, all of it, by the term at fault.
+
+    :param terms: some of :data:`TERMS`, each sound in itself; what is left out is not looked at.
+    :param today: the day on which they are to hold.
+    """
+    problems: dict[str, list[str]] = {}
+    opens_on, closes_on = terms.get("opens_on"), terms.get("closes_on")
+    if closes_on is not None and closes_on < today:
+        problems["closes_on"] = [f"This window is already over; choose {today} or later."]
+    if opens_on is not None and closes_on is not None and closes_on < opens_on:
         sentence = f"The last day cannot be before the first; choose {opens_on} or later."
-    elif closes_on < today:
-        sentence = f"This window is already over; choose {today} or later."
-    else:
-        return
-    raise Invalid("bad_window", sentence, {"closes_on": [sentence]})
+        problems.setdefault("closes_on", []).append(sentence)
+    if terms.get("criteria"):
+        problems["criteria"] = _problems_of_criteria(terms["criteria"])
+    return {term: sentences for term, sentences in problems.items() if sentences}
 
 
-def check_criteria(criteria: Sequence[Criterion]) -> None:
-    """Check the criteria of a new round. :raises Invalid: when a key repeats or the weights do not make 100 percent."""
-    keys = [criterion.key for criterion in criteria]
-    repeated = sorted({key for key in keys if keys.count(key) > 1})
-    total = sum(criterion.weight for criterion in criteria)
-    if repeated:
-        sentence = f"Each criterion needs a key of its own; {', '.join(repeated)} is given twice."
-    elif total != WHOLE_PERCENT:
-        sentence = f"The weights add up to {total}; make them add up to {WHOLE_PERCENT} percent."
-    else:
-        return
-    raise Invalid("bad_criteria", sentence, {"criteria": [sentence]})
+def _problems_of_criteria(criteria: Collection[Mapping[str, Any]]) -> list[str]:
+    sentences = []
+    keys = [criterion["key"] for criterion in criteria]
+    if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+        sentences.append(f"Each criterion needs a key of its own; given more than once: {', '.join(repeated)}.")
+    if (total := sum(criterion["weight"] for criterion in criteria)) != WHOLE_PERCENT:
+        sentences.append(f"The weights add up to {total}; make them add up to {WHOLE_PERCENT} percent.")
+    return sentences
+
+
+def check_terms(terms: Mapping[str, Any], today: date) -> None:
+    """Check the terms of a new round. :raises Invalid: with everything that is wrong with them, term by term."""
+    if problems := problems_of(terms, today):
+        raise Invalid("bad_terms", _corrections(problems), problems)
+
+
+def changes_in(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the wanted terms that differ from what a round has.
+
+    :raises Invalid: when none does.
+    """
+    changes = {term: value for term, value in wanted.items() if value != before[term]}
+    if not changes:
+        sentence = f"Give at least one of {', '.join(TERMS)} that differs from what the round has."
+        raise Invalid("nothing_changes", sentence)
+    return changes
+
+
+def check_change(window: Window, before: Mapping[str, Any], changes: Mapping[str, Any], at: datetime) -> None:
+    """Check the new terms of a round: :data:`CHANGEABLE` says which may change, and all together must be sound.
+
+    A last day may move either way, and not into the past: whoever was told that a round is open today can rely on that.
+
+    :param window: of the round as it was, which has not closed.
+    :param before: the round's :data:`TERMS`.
+    :param changes: those of them that change, with their new values.
+    :raises Conflict: when the round has begun, and its first day is to change.
+    :raises Invalid: when the terms make no sense.
+    """
+    problems = problems_of({**before, **changes}, at.date())
+    changeable = CHANGEABLE[window.state(at, undecided=True)]
+    fixed = [term for term in changes if term not in changeable]
+    for term in fixed:
+        problems[term] = [f"{window.reference} has begun, so this stays {before[term]}; leave it out."]
+    if problems:
+        raise (Conflict if fixed else Invalid)("bad_terms", _corrections(problems), problems)
+
+
+def _corrections(problems: FieldErrors) -> str:
+    return (
+        f"Correct the round's {', '.join(sorted(problems))}: {' '.join(' '.join(each) for each in problems.values())}"
+    )
+
+
+def check_changeable(window: Window, current: int, expected: int, at: datetime) -> None:
+    """Check that a round can be changed at all, and that the change starts from what it is now.
+
+    :param current: the round's version.
+    :param expected: the version that the change starts from.
+    :raises Conflict: when the round has closed, or has changed since.
+    """
+    if not CHANGEABLE[window.state(at, undecided=True)]:
+        raise Conflict(
+            "round_closed",
+            f"{window.reference} closed on {window.closing} and stays as it was; announce another round with open_round"
+            " for what it should have taken.",
+            {"round_id": [f"Closed on {window.closing}."]},
+        )
+    if expected != current:
+        raise Conflict(
+            "stale_round",
+            f"{window.reference} has changed since you read it: it is at version {current} now. Read it again, then"
+            " repeat your change with that number.",
+            {"expected_version": [f"The round is at version {current}."]},
+        )
 
 
 def check_closing(window: Window, at: datetime) -> None:
-    """Check that a round can be closed by hand.
+    """Check that a round can be closed by hand: early, or once its last day is over, before the clock does it.
 
-    A round whose last day is over can be, once: that puts the closing on record and tells other services of it.
-
-    :raises Conflict: when it has not begun, or was closed by hand before.
+    :raises Conflict: when it has not begun, or was closed before.
     """
     if window.closed_at is not None:
-        raise Conflict("round_closed", f"{window.reference} was closed on {window.closed_at.date()} already.")
+        raise Conflict("round_closed", f"{window.reference} was closed on {window.closing} already.")
     if not window.has_begun(at):
         raise Conflict(
-            "round_not_open", f"{window.reference} opens on {window.opens_on}; it can be closed from then on."
+            "round_not_open", f"{window.reference} opens on {window.opening}; it can be closed from then on."
         )
 
 
@@ -145,5 +258,7 @@ def check_takes_drafts(window: Window, at: datetime) -> None:
     """Check that a proposal can be drafted for a round. :raises Conflict: when the round has closed."""
     if window.has_closed(at):
         raise Conflict(
-            "round_closed", f"{window.reference} closed on {window.last_day}; choose a round that is planned or open."
+            "round_closed",
+            f"{window.reference} closed on {window.closing}; choose a round that is planned or open.",
+            {"round_id": [f"Closed on {window.closing}."]},
         )

@@ -1,4 +1,7 @@
-"""The use cases: ``(session, principal, command)`` to what the caller sees; ``(session, event)`` for events."""
+"""The use cases: ``(session, principal, command)`` to what the caller sees; ``(session, event)`` for events.
+
+``(session, row, now)`` is for what the service does by itself.
+"""
 
 from services.proposals.handlers.assessing import (
     declare_conflict,
@@ -29,11 +32,24 @@ from services.proposals.handlers.proposing import (
     update_proposal,
     withdraw_proposal,
 )
-from services.proposals.handlers.rounds import close_round, get_round, list_rounds, open_round
+from services.proposals.handlers.rounds import (
+    begin_round,
+    change_round,
+    close_round,
+    close_round_that_is_over,
+    get_round,
+    list_rounds,
+    open_round,
+    rounds_to_begin,
+    rounds_to_close,
+)
 
 __all__ = [
+    "begin_round",
+    "change_round",
     "check_eligibility",
     "close_round",
+    "close_round_that_is_over",
     "confirm_participation",
     "create_proposal",
     "declare_conflict",
@@ -55,6 +71,8 @@ __all__ = [
     "mirror_project_funded",
     "open_round",
     "request_changes",
+    "rounds_to_begin",
+    "rounds_to_close",
     "submit_assessment",
     "submit_proposal",
     "update_proposal",

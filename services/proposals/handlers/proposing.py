@@ -20,7 +20,7 @@ from shared.storage.references import next_reference
 
 
 def create_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Begin a draft, pinned to the rules of its round.
+    """Begin a draft, which follows its round until it is first handed in.
 
     :raises NotFound: when there is no such round.
     :raises Forbidden: unless the caller is a proposer of the council that the content names as lead.
@@ -35,7 +35,8 @@ def create_proposal(session: Session, principal: Principal, command: Command) ->
         reference=next_reference(session, ReferenceCounter, "P", now.year),
         version=0,
         round_id=called.id,
-        rules=called.rules.as_json(),
+        round=called,
+        pinned_rules=called.rules.as_json(),
         state=State.DRAFT,
         lead_council=command.content["lead_council"],
         draft_version=1,
@@ -66,11 +67,13 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
 def submit_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Hand the draft in: it is frozen as the next revision, and every participating council is asked to confirm it.
 
+    The first time pins it to the rules that its round has then.
+
     :raises Forbidden: unless the caller is a proposer of the lead council.
     :raises Conflict: when there is nothing to hand in, or a rule of eligibility is not met; ``fields`` names each.
     """
     proposal = _led_by(session, principal, command)
-    store.keep_open(session, proposal.round_id)
+    store.keep_as_it_is(session, proposal.round_id)
     now = clock.now()  # under the locks: a closing that this waited for lies before it
     attempt = Attempt.by(principal, eligibility=_eligibility_of_draft(session, proposal, now))
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.SUBMIT, attempt)
@@ -180,6 +183,8 @@ def _summarise(proposal: Proposal) -> None:
 
 def _freeze(proposal: Proposal, *, by: str, at: datetime) -> Revision:
     """Make the draft the next revision; the lead council confirms it by handing it in."""
+    if proposal.revision == 0:
+        proposal.pinned_rules = proposal.round.rules.as_json()
     revision = Revision(
         number=proposal.revision + 1,
         content=proposal.draft,

@@ -1,6 +1,6 @@
 """Awards: offered, approved, accepted or declined, with the money and the events that go with each step."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -57,7 +57,7 @@ def test_an_offer_holds_the_money_and_waits_for_a_second_person(funding: Funding
         "offered_by": TREASURER_ANN.subject,
         "offered_at": "2026-06-01T09:00:00+00:00",
         **dict.fromkeys(["approved_by", "approved_at", "accepted_by", "accepted_at"]),
-        **dict.fromkeys(["declined_by", "declined_at", "decline_reason", "project_id"]),
+        **dict.fromkeys(["declined_by", "declined_at", "decline_reason", "lapsed_at", "project_id"]),
         "tranches": [],
         "version": 0,
     }
@@ -274,6 +274,75 @@ def test_a_declined_proposal_can_be_offered_to_again(funding: Funding, pool_id: 
     funding.call(APPROVER_BEN, "approve_award", award_id=again["award_id"])
     assert funding.call(officer(EDINBURGH), "accept_award", award_id=again["award_id"])["state"] == "active"
     assert funding.ledger_is_sound(pool_id)
+
+
+# --- lapsing --------------------------------------------------------------------------------------------------------
+
+
+def test_an_offer_that_nobody_takes_lapses_after_its_last_day(
+    funding: Funding, pool_id: str, at: clock.FixedClock
+) -> None:
+    award = funding.approved_offer(pool_id)
+    at.at = datetime(2026, 6, 30, 23, 59, 59, tzinfo=UTC)
+    funding.tick()
+    assert funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])["state"] == "offered"
+    at.at = datetime(2026, 7, 1, tzinfo=UTC)
+    for _ in range(2):
+        funding.tick()
+    lapsed = funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])
+    assert (lapsed["state"], lapsed["lapsed_at"]) == ("lapsed", "2026-07-01T00:00:00+00:00")
+    assert funding.position(pool_id) == {"available": RECEIVED_PENCE, "received": RECEIVED_PENCE}
+    [event] = funding.recorded("award_lapsed")
+    assert (event.subject, event.sequence) == (award["award_id"], 2)
+    assert event.data == {
+        "award_id": award["award_id"],
+        "pool_id": pool_id,
+        "proposal_id": award["proposal_id"],
+        "proposal_reference": award["proposal_reference"],
+        "lead_council": EDINBURGH,
+        "expires_on": "2026-06-30",
+        "lapsed_at": "2026-07-01T00:00:00+00:00",
+    }
+    page = funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id)["items"]
+    assert [(entry["kind"], entry["author"]) for entry in page[-1:]] == [("release", "the clock")]
+    assert funding.ledger_is_sound(pool_id)
+    for method, who in (("accept_award", officer(EDINBURGH)), ("approve_award", APPROVER_BEN)):
+        with pytest.raises(Conflict) as refusal:
+            funding.call(who, method, award_id=award["award_id"])
+        assert refusal.value.code == "award_not_offered"
+
+
+def test_an_offer_that_nobody_approved_lapses_without_the_council_hearing_of_it(
+    funding: Funding, pool_id: str, at: clock.FixedClock
+) -> None:
+    award = funding.offer(pool_id, funding.candidate())
+    at.at = datetime(2026, 7, 1, tzinfo=UTC)
+    funding.tick()
+    assert funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])["state"] == "lapsed"
+    assert funding.position(pool_id) == {"available": RECEIVED_PENCE, "received": RECEIVED_PENCE}
+    assert funding.recorded("award_offered", "award_lapsed") == []
+
+
+def test_what_lapsed_can_be_offered_again(funding: Funding, pool_id: str, at: clock.FixedClock) -> None:
+    award = funding.approved_offer(pool_id)
+    at.at = datetime(2026, 7, 1, tzinfo=UTC)
+    funding.tick()
+    listed = funding.call(TREASURER_ANN, "list_candidates", pool_id=pool_id)["items"]
+    assert [candidate["proposal_id"] for candidate in listed] == [award["proposal_id"]]
+    again = funding.offer(pool_id, award["proposal_id"], expires_on="2026-07-31")
+    funding.call(APPROVER_BEN, "approve_award", award_id=again["award_id"])
+    assert funding.call(officer(EDINBURGH), "accept_award", award_id=again["award_id"])["state"] == "active"
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_what_is_taken_or_declined_in_time_does_not_lapse(funding: Funding, pool_id: str, at: clock.FixedClock) -> None:
+    taken, declined = funding.active_award(pool_id), funding.approved_offer(pool_id)
+    funding.call(officer(EDINBURGH), "decline_award", award_id=declined["award_id"], reason="No staff.")
+    at.at = datetime(2027, 7, 1, tzinfo=UTC)
+    funding.tick()
+    states = [funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"]) for award in (taken, declined)]
+    assert [award["state"] for award in states] == ["active", "declined"]
+    assert funding.recorded("award_lapsed") == []
 
 
 # --- who sees what --------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier, Lock
 from typing import Any
 from uuid import UUID
@@ -13,9 +14,12 @@ from sqlalchemy.orm import Session
 from services.funding import ledger, ledger_store, schemas
 from services.funding.handlers import awards, drawdowns, pools
 from services.funding.ledger import Posting, Transaction
+from services.funding.service import FundingService
+from shared import clock
 from shared.councils import all_councils
 from shared.errors import Conflict
 from shared.fields import Command
+from shared.messaging.by_the_clock import jobs_of
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
@@ -128,6 +132,30 @@ def test_an_award_accepted_and_declined_at_once_ends_one_way(funding: Funding) -
     results = all_at_once(funding, [accept(award), decline(award)] * 4)
     assert codes_of(results) == {"done": 1, "award_not_offered": 7}
     assert len(funding.recorded("project_funded", "award_declined")) == 1
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_an_award_that_lapses_in_several_processes_and_is_declined_at_once_ends_one_way(
+    funding: Funding, at: clock.FixedClock
+) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.approved_offer(pool_id)
+    at.at = datetime(2026, 7, 1, tzinfo=UTC)
+    [job] = jobs_of(FundingService).values()
+    key = (UUID(award["award_id"]),)
+
+    def lapse(session: Session) -> Any:
+        return job.do(session, key, awards.lapse_award)
+
+    results = all_at_once(funding, [lapse, decline(award)] * 4)
+    ended = funding.recorded("award_lapsed", "award_declined")
+    assert len(ended) == 1
+    by_the_clock, by_hand = results[::2], codes_of(results[1::2])
+    if ended[0].name == "award_lapsed":
+        assert (sorted(by_the_clock), by_hand) == ([False] * 3 + [True], {"award_not_offered": 4})
+    else:
+        assert (by_the_clock, by_hand) == ([False] * 4, {"done": 1, "award_not_offered": 3})
+    assert funding.position(pool_id)["available"] == funding.position(pool_id)["received"]
     assert funding.ledger_is_sound(pool_id)
 
 

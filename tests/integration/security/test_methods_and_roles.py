@@ -59,6 +59,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "quorum": 1,
         "ceiling_pence": 1,
     },
+    "change_round": {"round_id": SOME_ID, "expected_version": 1, "reason": "No.", "quorum": 2},
     "close_round": {"round_id": SOME_ID},
     "get_round": {"round_id": SOME_ID},
     "list_rounds": {},

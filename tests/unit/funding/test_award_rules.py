@@ -181,3 +181,18 @@ def test_an_offer_is_answered_once(answer: Any, state: AwardState) -> None:
     with pytest.raises(Conflict) as refusal:
         answer(award, officer(EDINBURGH))
     assert code_of(refusal) == "award_not_offered"
+
+
+# --- lapsing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offer", [AnAward(), approved()], ids=["not approved", "approved"])
+def test_an_offer_lapses_once_its_last_day_is_over(offer: AnAward) -> None:
+    with pytest.raises(Conflict) as refusal:
+        domain.lapse_award(offer, at=LAST_MOMENT)
+    assert code_of(refusal) == "offer_stands"
+    domain.lapse_award(offer, at=TOO_LATE)
+    assert (offer.state, offer.lapsed_at) == (AwardState.LAPSED, TOO_LATE)
+    with pytest.raises(Conflict) as twice:
+        domain.lapse_award(offer, at=TOO_LATE)
+    assert code_of(twice) == "award_not_offered"

@@ -38,18 +38,20 @@ def test_a_sound_proposal_meets_every_rule() -> None:
         "benefits_measurable",
     ]
     assert all(rule.met for rule in rules.values())
-    assert rules["round_open"].sentence == "R-2026-0001 is open until 2026-11-30."
+    assert rules["round_open"].sentence == "R-2026-0001 is open until 30 November 2026 at 24:00 UTC."
 
 
 def test_the_round_must_be_open_and_the_sentence_says_when_it_was() -> None:
     assert _unmet(at=datetime(2026, 12, 1, tzinfo=UTC)) == {
-        "round_open": "R-2026-0001 closed on 2026-11-30 and takes no more proposals."
+        "round_open": "R-2026-0001 closed on 30 November 2026 at 24:00 UTC and takes no more proposals."
     }
     assert _unmet(at=datetime(2026, 8, 31, tzinfo=UTC)) == {
-        "round_open": "R-2026-0001 opens on 2026-09-01; submit from that day on."
+        "round_open": "R-2026-0001 opens on 1 September 2026 at 00:00 UTC; submit from then on."
     }
-    early = Window("R-2026-0001", WINDOW.opens_on, WINDOW.closes_on, datetime(2026, 10, 1, tzinfo=UTC))
-    assert _unmet(window=early)["round_open"].startswith("R-2026-0001 closed on 2026-10-01")
+    early = Window("R-2026-0001", WINDOW.opens_on, WINDOW.closes_on, datetime(2026, 10, 1, 9, 30, 5, tzinfo=UTC))
+    assert _unmet(window=early) == {
+        "round_open": "R-2026-0001 closed on 1 October 2026 at 09:30:05 UTC and takes no more proposals."
+    }
 
 
 def test_a_revision_that_the_panel_asked_for_may_come_after_the_round_has_closed() -> None:
