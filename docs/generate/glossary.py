@@ -243,7 +243,7 @@ MEANINGS: dict[str, str] = {
     "ResultView.indicator": "How it is measured.",
     "ResultView.periods": "The reporting periods, in the order of time.",
     "RevisionView.rules": "What it is held to.",
-    "RoundView.state": "`planned`, `open`, `closed` or `decided`.",
+    "RoundItem.state": "`planned`, `open`, `closed` or `decided`.",
     "SavingsView.reported": "What awaits certification, in pounds.",
     "SavingsView.target": "What the councils mean to reach, in pounds.",
     "Score.score": "How well the revision meets it.",

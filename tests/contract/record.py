@@ -68,11 +68,9 @@ def play() -> dict[str, list[Sample]]:
 
 
 def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
-    """A round is closed, a second one opens; a sponsor, the panel, a lead council and an officer say no."""
+    """A second round opens and is changed; a sponsor, the panel, a lead council and an officer say no."""
     who = story.programme
     cdo, treasurer = stage.client.acting(who.cdo.token), stage.client.acting(who.treasurer.token)
-    cdo.proposals.close_round(round_id=story.round_id)
-
     today = stage.clock.now()
     second = cdo.proposals.open_round(
         **story.data["round"]
@@ -81,6 +79,12 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
             "opens_on": f"{today:%Y-%m-%d}",
             "closes_on": f"{today + timedelta(days=60):%Y-%m-%d}",
         }
+    )
+    cdo.proposals.change_round(
+        round_id=second["round_id"],
+        expected_version=second["version"],
+        closes_on=f"{today + timedelta(days=81):%Y-%m-%d}",
+        reason="The councils' budgets are set in March this year; they asked for three more weeks.",
     )
     content = who.contents["road-defects"]
     lead = stage.client.acting(who.proposer(content["lead_council"]).token)

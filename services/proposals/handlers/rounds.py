@@ -1,6 +1,6 @@
 """Rounds are announced, changed and closed by the CDO, begin and end by the clock; everybody reads them."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -54,8 +54,8 @@ def change_round(session: Session, principal: Principal, command: Command) -> di
         setattr(changed, term, value)
     change = RoundChange(
         round_id=changed.id,
-        before=_as_json({term: before[term] for term in changes}),
-        after=_as_json(changes),
+        before=rounds.as_json({term: before[term] for term in changes}),
+        after=rounds.as_json(changes),
         reason=command.reason,
         changed_at=now,
         changed_by=principal.subject,
@@ -81,7 +81,7 @@ def close_round(session: Session, principal: Principal, command: Command) -> dic
     return _shown(session, closed)
 
 
-def rounds_to_begin(now: datetime) -> Select[tuple[Round]]:
+def rounds_to_begin(now: datetime) -> Select[Round]:
     """Select the rounds whose first day has come without anybody having been told."""
     return select(Round).where(Round.told_open_at.is_(None), Round.opens_on <= now.date()).order_by(Round.opens_on)
 
@@ -92,7 +92,7 @@ def begin_round(session: Session, due: Round, now: datetime) -> dict[str, Any]:
     return {"round_id": due.id, "reference": due.reference}
 
 
-def rounds_to_close(now: datetime) -> Select[tuple[Round]]:
+def rounds_to_close(now: datetime) -> Select[Round]:
     """Select the rounds whose last day is over and that nobody has closed; each was told to be open before."""
     return (
         select(Round)
@@ -134,10 +134,6 @@ def _close(session: Session, closed: Round, *, at: datetime, by: str) -> None:
 
 def _terms_in(command: Command) -> dict[str, Any]:
     return {term: value for term in rounds.TERMS if (value := getattr(command, term)) is not None}
-
-
-def _as_json(terms: dict[str, Any]) -> dict[str, Any]:
-    return {term: value.isoformat() if isinstance(value, date) else value for term, value in terms.items()}
 
 
 def _shown(session: Session, shown: Round) -> dict[str, Any]:

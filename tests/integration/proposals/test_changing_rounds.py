@@ -1,6 +1,7 @@
 """A round's terms change, everybody is told, and what was handed in stays as it was, on a real database."""
 
 from datetime import UTC, date, datetime
+from itertools import count
 from typing import Any
 
 import pytest
@@ -156,14 +157,13 @@ def _terms() -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(
         {},
         optional={
-            "title": st.just("Another title"),
             "closes_on": st.dates(date(2026, 10, 5), date(2030, 1, 1)).map(str),
             "criteria": criteria,
             "min_participants": st.integers(1, 32),
             "quorum": st.integers(1, 32),
             "ceiling_pence": st.integers(1, 10**12),
         },
-    ).filter(bool)
+    )
 
 
 def _criteria_of(weights: list[int]) -> list[dict[str, Any]]:
@@ -197,13 +197,12 @@ def test_whatever_changes_about_a_round_what_was_handed_in_stays_as_it_was(progr
     programme.call("request_changes", chair(), proposal_id=returned, reason="Say who owns it.")
     before = _as_handed_in(programme, [submitted, halfway, assessed, returned])
 
+    titles = count()
+
     @settings(max_examples=20, deadline=None)
     @given(terms=_terms())
     def assert_that_nothing_changes_with(terms: dict[str, Any]) -> None:
-        try:
-            change(programme, round_id, **terms)
-        except Invalid as error:
-            assert error.code == "nothing_changes"
+        change(programme, round_id, title=f"Title {next(titles)}", **terms)
         assert _as_handed_in(programme, [submitted, halfway, assessed, returned]) == before
 
     assert_that_nothing_changes_with()

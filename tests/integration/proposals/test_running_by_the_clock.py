@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +21,8 @@ from tests.support.servers import Servers
 from tests.support.stage import Stage, eventually, fresh_stage
 
 HOLDERS = text(
-    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND ((classid::bigint << 32) | objid::bigint) = :key"
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+    " AND ((classid::bigint << 32) | objid::bigint) = :key"
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 
