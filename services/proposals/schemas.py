@@ -32,8 +32,9 @@ class _Terms(CommandSchema):
     """Terms of a round. A request that is refused for single fields is told what is wrong with the whole as well."""
 
     def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
-        messages = error.normalized_messages()
-        sound = {term: value for term, value in (error.valid_data or {}).items() if term not in messages}
+        messages, valid = error.normalized_messages(), error.valid_data
+        assert isinstance(valid, dict), "a request is one object"
+        sound = {term: value for term, value in valid.items() if term not in messages}
         error.messages = messages | rounds.problems_of(sound, clock.today())
 
 
@@ -224,8 +225,8 @@ class SomeTerms(Schema):
     """Those terms of a round that a change was about."""
 
     title = fields.String()
-    opens_on = fields.String()
-    closes_on = fields.String()
+    opens_on = Day()
+    closes_on = Day()
     criteria = fields.List(fields.Nested(Criterion))
     min_participants = fields.Integer()
     quorum = fields.Integer()

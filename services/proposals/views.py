@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from services.proposals import access, store
-from services.proposals.domain import scoring
+from services.proposals.domain import rounds, scoring
 from services.proposals.domain.awards import outcome_of
 from services.proposals.domain.eligibility import Rule
 from services.proposals.domain.rounds import RoundRules
@@ -29,8 +29,19 @@ def of_round(shown: Round, *, at: datetime, undecided: bool, changes: Sequence[R
         "opened_by": shown.opened_by,
         "closed_at": shown.closed_at,
         "closed_by": shown.closed_by,
-        "changes": changes,
+        "changes": [_of_change(change) for change in changes],
         "version": shown.version,
+    }
+
+
+def _of_change(shown: RoundChange) -> dict[str, Any]:
+    return {
+        "version": shown.version,
+        "before": rounds.from_json(shown.before),
+        "after": rounds.from_json(shown.after),
+        "reason": shown.reason,
+        "changed_at": shown.changed_at,
+        "changed_by": shown.changed_by,
     }
 
 

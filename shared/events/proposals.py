@@ -15,7 +15,7 @@ class Criterion(Schema):
 
 
 class RoundOpened(Schema):
-    """A round takes proposals from ``opens_on`` to ``closes_on``, both included; told once the first day has come."""
+    """A round takes proposals from ``opens_on`` to ``closes_on``, both included; told when the first day has come."""
 
     round_id = Id(required=True)
     title = Text(required=True, max_length=200)

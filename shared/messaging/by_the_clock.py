@@ -189,11 +189,11 @@ class Timekeeper:
                 break
             if turn.silent_s > MAX_SILENCE_S:
                 turn.ask()
-            error = self._jobs[job](key)
-            if error is None:
+            failure = self._jobs[job](key)
+            if failure is None:
                 failures.pop(key, None)
             else:
-                self._note(turn, job, key, error)
+                self._note(turn, job, key, failure)
         return len(batch)
 
     def _note(self, turn: OwnConnection, job: Job, key: RowKey, error: Exception) -> None:

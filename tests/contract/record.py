@@ -84,9 +84,8 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
     cdo.proposals.change_round(
         round_id=second["round_id"],
         expected_version=second["version"],
-        reason="Four councils asked for more time after the storms.",
-        title="Second collaboration round, spring and summer 2027",
-        closes_on=f"{today + timedelta(days=90):%Y-%m-%d}",
+        closes_on=f"{today + timedelta(days=81):%Y-%m-%d}",
+        reason="The councils' budgets are set in March this year; they asked for three more weeks.",
     )
     content = who.contents["road-defects"]
     lead = stage.client.acting(who.proposer(content["lead_council"]).token)

@@ -37,6 +37,7 @@ def check(
     at: datetime,
     *,
     asked_for: bool = False,
+    handed_in: bool = False,
 ) -> list[Rule]:
     """Return every rule of eligibility, met or not, in the order in which people read them.
 
@@ -47,9 +48,11 @@ def check(
     :param at: the moment of the submission.
     :param asked_for: whether the panel asked for this revision. Panels mostly sit after a round has closed, and what
         they ask for then must not fail on the closing day.
+    :param handed_in: whether this is how it was, of a revision, rather than how it is: no sentence then says what the
+        round has become since.
     """
     return [
-        _round_open(window, at, asked_for),
+        _round_open(window, at, asked_for, handed_in),
         _councils_are_members(content, members, at),
         _enough_participants(content, rules),
         _under_ceiling(content, rules),
@@ -59,7 +62,7 @@ def check(
     ]
 
 
-def _round_open(window: Window, at: datetime, asked_for: bool) -> Rule:
+def _round_open(window: Window, at: datetime, asked_for: bool, handed_in: bool) -> Rule:
     if asked_for:
         sentence = "The panel asked for this revision, so the round's last day does not bind it."
         return Rule("round_open", True, sentence)
@@ -67,6 +70,8 @@ def _round_open(window: Window, at: datetime, asked_for: bool) -> Rule:
         sentence = f"{window.reference} closed on {window.closing} and takes no more proposals."
     elif not window.has_begun(at):
         sentence = f"{window.reference} opens on {window.opening}; submit from then on."
+    elif handed_in:
+        sentence = f"{window.reference} was open when this was handed in."
     else:
         sentence = f"{window.reference} is open until {window.closing}."
     return Rule("round_open", window.is_open(at), sentence)

@@ -180,6 +180,16 @@ def check_terms(terms: Mapping[str, Any], today: date) -> None:
         raise Invalid("bad_terms", _corrections(problems), problems)
 
 
+def as_json(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Return some of :data:`TERMS` as JSON, which :func:`from_json` reads."""
+    return {term: value.isoformat() if isinstance(value, date) else value for term, value in terms.items()}
+
+
+def from_json(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what :func:`as_json` was given."""
+    return {term: date.fromisoformat(value) if term.endswith("_on") else value for term, value in stored.items()}
+
+
 def changes_in(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the wanted terms that differ from what a round has.
 

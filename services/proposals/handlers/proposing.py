@@ -133,7 +133,8 @@ def check_eligibility(session: Session, principal: Principal, command: Command) 
     if current is None or access.sees_draft(principal, proposal):
         now = clock.now()
         return views.of_eligibility(proposal, now, _eligibility_of_draft(session, proposal, now))
-    rules = _eligibility(session, proposal, current.content, current.submitted_at, asked_for=current.number > 1)
+    asked_for = current.number > 1
+    rules = _eligibility(session, proposal, current.content, current.submitted_at, asked_for=asked_for, handed_in=True)
     return views.of_eligibility(proposal, current.submitted_at, rules)
 
 
@@ -229,7 +230,13 @@ def _eligibility_of_draft(session: Session, proposal: Proposal, at: datetime) ->
 
 
 def _eligibility(
-    session: Session, proposal: Proposal, content: dict[str, Any], at: datetime, *, asked_for: bool
+    session: Session,
+    proposal: Proposal,
+    content: dict[str, Any],
+    at: datetime,
+    *,
+    asked_for: bool,
+    handed_in: bool = False,
 ) -> list[eligibility.Rule]:
     return eligibility.check(
         content,
@@ -238,4 +245,5 @@ def _eligibility(
         store.members_on(session, at.date(), eligibility.taking_part(content)),
         at,
         asked_for=asked_for,
+        handed_in=handed_in,
     )

@@ -1,6 +1,6 @@
 """Rounds are announced, changed and closed by the CDO, begin and end by the clock; everybody reads them."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -54,8 +54,8 @@ def change_round(session: Session, principal: Principal, command: Command) -> di
         setattr(changed, term, value)
     change = RoundChange(
         round_id=changed.id,
-        before=_as_json({term: before[term] for term in changes}),
-        after=_as_json(changes),
+        before=rounds.as_json({term: before[term] for term in changes}),
+        after=rounds.as_json(changes),
         reason=command.reason,
         changed_at=now,
         changed_by=principal.subject,
@@ -134,10 +134,6 @@ def _close(session: Session, closed: Round, *, at: datetime, by: str) -> None:
 
 def _terms_in(command: Command) -> dict[str, Any]:
     return {term: value for term in rounds.TERMS if (value := getattr(command, term)) is not None}
-
-
-def _as_json(terms: dict[str, Any]) -> dict[str, Any]:
-    return {term: value.isoformat() if isinstance(value, date) else value for term, value in terms.items()}
 
 
 def _shown(session: Session, shown: Round) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The migrations make exactly the tables that the models describe, and can be taken back."""
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -13,9 +14,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.proposals.models import Base
+from shared.clock import FixedClock
 from shared.storage import migrate
+from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.support.proposals import Programme
+from tests.support.proposals import Programme, cdo
 
 
 def test_the_migrated_database_is_the_one_that_the_models_describe(open_database: OpenDatabase) -> None:
@@ -41,17 +44,46 @@ def _is_check(constraint: Constraint) -> TypeGuard[CheckConstraint]:
     return isinstance(constraint, CheckConstraint)
 
 
-def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> None:
-    database = open_database("proposals")
-    url = database.url.render_as_string(hide_password=False)
+def _url(database: Database) -> str:
+    return database.url.render_as_string(hide_password=False)
+
+
+def _downgrade(database: Database, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", "services.proposals:migrations")
     config.set_main_option("path_separator", "os")
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.downgrade(config, "base")
+    config.set_main_option("sqlalchemy.url", _url(database).replace("%", "%%"))
+    command.downgrade(config, revision)
+
+
+def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> None:
+    database = open_database("proposals")
+    _downgrade(database, "base")
     assert inspect(database.engine).get_table_names() == ["alembic_version"]
-    migrate.upgrade("proposals", url)
+    migrate.upgrade("proposals", _url(database))
     assert inspect(database.engine).has_table("proposals")
+
+
+def test_a_round_that_was_told_to_be_open_when_it_was_announced_is_not_told_again(
+    programme: Programme, today: FixedClock
+) -> None:
+    for opens_on in ("2026-09-01", "2026-11-01"):
+        programme.open_round(opens_on=opens_on)
+    _downgrade(programme.database, "0003")
+    migrate.upgrade("proposals", _url(programme.database))
+    today.at = datetime(2026, 12, 1, tzinfo=UTC)
+    programme.tick()
+    # That of the second was told by nobody here: before the migration its announcement would have been.
+    assert [event.name for event in programme.told()] == ["round_opened", "round_closed", "round_closed"]
+
+
+def test_changes_of_rounds_can_be_taken_back_with_the_migration(programme: Programme) -> None:
+    request = {"round_id": programme.open_round(), "expected_version": 1, "reason": "Too few assessors.", "quorum": 1}
+    programme.call("change_round", cdo(), **request)
+    _downgrade(programme.database, "0003")
+    migrate.upgrade("proposals", _url(programme.database))
+    [found] = programme.call("list_rounds", cdo())["items"]
+    assert (found["quorum"], found["version"]) == (1, 2)
 
 
 def test_what_was_decided_on_is_never_rewritten(programme: Programme) -> None:

@@ -63,7 +63,7 @@ def test_a_draft_needs_a_round_that_has_not_closed(programme: Programme, today: 
     planned = programme.open_round(opens_on="2026-11-01")
     assert programme.seen(programme.draft(planned))["state"] == "draft"
     today.at = datetime(2026, 12, 1, tzinfo=UTC)
-    with pytest.raises(Conflict, match="closed on 2026-11-30"):
+    with pytest.raises(Conflict, match="closed on 30 November 2026 at 24:00 UTC"):
         programme.draft(planned)
 
 
@@ -164,8 +164,8 @@ def test_a_submission_outside_the_window_is_told_when_it_is(programme: Programme
     proposal_id = programme.draft(programme.open_round(opens_on="2026-11-01"))
     programme.members(EDINBURGH, ABERDEENSHIRE, EAST_DUNBARTONSHIRE)
     for at, sentence in (
-        (datetime(2026, 10, 31, 23, 59, tzinfo=UTC), "opens on 2026-11-01"),
-        (datetime(2026, 12, 1, tzinfo=UTC), "closed on 2026-11-30"),
+        (datetime(2026, 10, 31, 23, 59, tzinfo=UTC), "opens on 1 November 2026 at 00:00 UTC"),
+        (datetime(2026, 12, 1, tzinfo=UTC), "closed on 30 November 2026 at 24:00 UTC"),
     ):
         today.at = at
         with pytest.raises(Conflict, match=sentence):
@@ -177,7 +177,7 @@ def test_a_submission_after_the_round_was_closed_by_hand_is_refused(programme: P
     proposal_id = programme.draft(round_id)
     programme.members(EDINBURGH, ABERDEENSHIRE, EAST_DUNBARTONSHIRE)
     programme.call("close_round", cdo(), round_id=round_id)
-    with pytest.raises(Conflict, match="closed on 2026-10-05"):
+    with pytest.raises(Conflict, match="closed on 5 October 2026 at 09:30:00 UTC and takes no more"):
         programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
 
 

@@ -122,6 +122,91 @@ def test_no_submission_slips_through_a_closing_round(programme: Programme, today
     assert all(proposal["submitted_at"] < events[-1].data["closed_at"] for proposal in submitted)
 
 
+def test_the_clock_closes_a_round_once_and_after_every_submission_in_time(
+    programme: Programme, today: clock.FixedClock
+) -> None:
+    """Half of them find the last day over, each at a moment of its own; and more than one process closes."""
+    round_id = programme.open_round()
+    programme.members(EDINBURGH, *content()["participants"])
+    drafts = [programme.draft(round_id) for _ in range(CROWD)]
+    submit = [partial(programme.call, "submit_proposal", proposer(), proposal_id=draft) for draft in drafts]
+    midnight = datetime(2026, 12, 1, tzinfo=UTC)
+    with clock.using(_TickingClock(midnight - timedelta(milliseconds=3 * CROWD))):
+        results = _at_once([*submit, *[programme.tick] * 4])
+    assert set(_codes(results)) <= {"not_eligible"}
+    today.at = midnight
+    programme.tick()
+    events = programme.told("proposal_submitted", "round_closed")
+    submitted = [proposal for proposal in map(programme.seen, drafts) if proposal["state"] == "submitted"]
+    assert [event.name for event in events] == ["proposal_submitted"] * len(submitted) + ["round_closed"]
+    assert events[-1].data["closed_at"] == midnight.isoformat()
+    assert all(proposal["submitted_at"] < events[-1].data["closed_at"] for proposal in submitted)
+
+
+def test_a_round_closed_by_hand_and_by_the_clock_at_once_is_closed_once(
+    programme: Programme, today: clock.FixedClock
+) -> None:
+    round_id = programme.open_round()
+    today.at = datetime(2026, 12, 1, tzinfo=UTC)
+    close = partial(programme.call, "close_round", cdo(), round_id=round_id)
+    results = _at_once([close, programme.tick] * 4)
+    closed = programme.call("get_round", cdo(), round_id=round_id)
+    by_hand = closed["closed_by"] == cdo().subject
+    assert _codes(results) == ["round_closed"] * (3 if by_hand else 4)
+    (event,) = programme.told("round_closed")
+    assert event.data["closed_at"] == closed["closed_at"] == "2026-12-01T00:00:00+00:00"
+
+
+def test_a_submission_is_held_to_the_rules_before_a_change_or_after_it_and_to_no_mixture(
+    programme: Programme,
+) -> None:
+    """Under the old rules nobody could hand in, under the new ones everybody can."""
+    round_id = programme.open_round(ceiling_pence=1, quorum=1)
+    programme.members(EDINBURGH, *content()["participants"])
+    drafts = [programme.draft(round_id) for _ in range(CROWD)]
+    submit = [partial(programme.call, "submit_proposal", proposer(), proposal_id=draft) for draft in drafts]
+    request = {"round_id": round_id, "expected_version": 1, "reason": "A slip.", "ceiling_pence": 40_000_000}
+    change = partial(programme.call, "change_round", cdo(), **request, quorum=2)
+    results = _at_once([*submit[: CROWD // 2], change, *submit[CROWD // 2 :]])
+    assert set(_codes(results)) <= {"not_eligible"}
+    events = programme.told("proposal_submitted", "round_changed")
+    submitted = [draft for draft in drafts if programme.seen(draft)["state"] == "submitted"]
+    assert [event.name for event in events] == ["round_changed"] + ["proposal_submitted"] * len(submitted)
+    for draft in submitted:
+        rules = programme.call("get_revision", cdo(), proposal_id=draft, revision=1)["rules"]
+        assert (rules["ceiling_pence"], rules["quorum"]) == (40_000_000, 2)
+
+
+def test_one_change_of_a_round_wins(programme: Programme) -> None:
+    request = {"round_id": programme.open_round(), "expected_version": 1, "reason": "More time."}
+    changes = [
+        partial(programme.call, "change_round", cdo(), **request, closes_on=f"2026-12-{day:02}")
+        for day in range(1, CROWD + 1)
+    ]
+    results = _at_once(changes)
+    assert _codes(results) == ["stale_round"] * (CROWD - 1)
+    [won] = [result for result in results if isinstance(result, dict)]
+    assert programme.call("get_round", cdo(), round_id=request["round_id"]) == won
+    assert len(programme.told("round_changed")) == 1
+
+
+def test_a_last_day_put_off_at_the_last_moment_is_put_off_or_comes_too_late(
+    programme: Programme, today: clock.FixedClock
+) -> None:
+    round_id = programme.open_round()
+    request = {"round_id": round_id, "expected_version": 1, "reason": "More time.", "closes_on": "2026-12-24"}
+    change = partial(programme.call, "change_round", cdo(), **request)
+    with clock.using(_TickingClock(datetime(2026, 12, 1, tzinfo=UTC) - timedelta(milliseconds=8))):
+        (result, *_) = _at_once([change, *[programme.tick] * 6])
+    today.at = datetime(2026, 12, 1, 1, tzinfo=UTC)
+    programme.tick()
+    names = [event.name for event in programme.told()]
+    if isinstance(result, Conflict):
+        assert (result.code, names) == ("round_closed", ["round_opened", "round_closed"])
+    else:
+        assert (result["state"], names) == ("open", ["round_opened", "round_changed"])
+
+
 def test_an_award_told_many_times_at_once_is_one(programme: Programme) -> None:
     proposal_id = programme.decided()
     award_id, project_id = new_id(), new_id()

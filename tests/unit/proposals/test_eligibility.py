@@ -54,6 +54,13 @@ def test_the_round_must_be_open_and_the_sentence_says_when_it_was() -> None:
     }
 
 
+def test_of_what_was_handed_in_nothing_is_said_that_a_change_of_the_round_could_make_untrue() -> None:
+    for closes_on in (date(2026, 10, 5), date(2027, 1, 31)):
+        later = Window("R-2026-0001", WINDOW.opens_on, closes_on, datetime(2026, 10, 6, tzinfo=UTC))
+        rule = _check(window=later, handed_in=True)["round_open"]
+        assert rule == Rule("round_open", True, "R-2026-0001 was open when this was handed in.")
+
+
 def test_a_revision_that_the_panel_asked_for_may_come_after_the_round_has_closed() -> None:
     assert _unmet(at=datetime(2027, 1, 10, tzinfo=UTC), asked_for=True) == {}
 

@@ -1,5 +1,6 @@
 """Rounds: their window, their state, and what a new one must look like."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -13,12 +14,14 @@ from services.proposals.domain.rounds import (
     RoundRules,
     RoundState,
     Window,
+    as_json,
     changes_in,
     check_change,
     check_changeable,
     check_closing,
     check_takes_drafts,
     check_terms,
+    from_json,
     problems_of,
 )
 from shared.errors import Conflict, Invalid
@@ -216,6 +219,12 @@ def test_drafts_begin_in_rounds_that_are_planned_or_open() -> None:
     with pytest.raises(Conflict, match="closed on 30 November 2026 at 24:00 UTC") as error:
         check_takes_drafts(WINDOW, _at(12, 1))
     assert error.value.fields == {"round_id": ["Closed on 30 November 2026 at 24:00 UTC."]}
+
+
+def test_terms_survive_being_kept() -> None:
+    kept = as_json(BEFORE)
+    assert json.loads(json.dumps(kept)) == kept
+    assert from_json(kept) == BEFORE
 
 
 def test_rules_survive_being_pinned() -> None:
