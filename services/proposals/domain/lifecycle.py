@@ -81,6 +81,7 @@ class Case:
     :param revision: the number of the revision last handed in; 0 before the first.
     :param draft_version: how often the draft was written, the first time included.
     :param answers: what each council that takes part said to the current revision.
+    :param carried: the councils whose answer was carried to it from an earlier one.
     :param assessors: who has assessed the current revision.
     :param conflicted: who has declared a conflict of interest in the proposal.
     :param involved: who wrote the proposal, handed it in, or answered for a council.
@@ -93,6 +94,7 @@ class Case:
     draft_version: int
     quorum: int
     answers: Mapping[str, str] = field(default_factory=dict)
+    carried: Collection[str] = frozenset()
     assessors: Collection[str] = frozenset()
     conflicted: Collection[str] = frozenset()
     involved: Collection[str] = frozenset()
@@ -128,7 +130,7 @@ class Attempt:
     :param subject: the person.
     :param council: the person's council, if any.
     :param revision: the revision that the person looked at.
-    :param draft_version: the version of the draft that the person looked at.
+    :param draft_version: the version of the draft that the person looked at; None when the person does not say.
     :param eligibility: the rules of eligibility, worked out for what is to be submitted.
     """
 
@@ -155,9 +157,14 @@ def _draft_is_current(case: Case, attempt: Attempt) -> None:
         raise Conflict(
             "stale_draft",
             f"Somebody has changed the draft of {case.reference}: it is at version {case.draft_version} now. "
-            "Read it again, then repeat your change with that number.",
+            "Read it again, then repeat your request with that number.",
             {"expected_revision": [f"The draft is at version {case.draft_version}."]},
         )
+
+
+def _draft_is_current_if_told(case: Case, attempt: Attempt) -> None:
+    if attempt.draft_version is not None:
+        _draft_is_current(case, attempt)
 
 
 def _eligible(case: Case, attempt: Attempt) -> None:
@@ -184,7 +191,8 @@ def _answer_is_awaited(case: Case, attempt: Attempt) -> None:
     answer = case.answers.get(attempt.council or "")
     if answer is None:
         raise Forbidden("not_a_participant", f"Your council does not take part in {case.reference}.")
-    if answer != Answer.AWAITED:
+    # A carried answer was given to an earlier revision, so it keeps nobody from answering this one.
+    if answer != Answer.AWAITED and attempt.council not in case.carried:
         raise Conflict(
             "already_answered",
             f"{councils.name_of(attempt.council or '')} has already {answer} revision {case.revision} of "
@@ -249,7 +257,9 @@ def _leads_to(target: State, *sources: State) -> dict[State, State]:
 
 TRANSITIONS: Mapping[Action, Transition] = {
     Action.EDIT: Transition(_stays_in(State.DRAFT, State.CHANGES_REQUESTED), (_draft_is_current,)),
-    Action.SUBMIT: Transition(_leads_to(State.SUBMITTED, State.DRAFT, State.CHANGES_REQUESTED), (_eligible,)),
+    Action.SUBMIT: Transition(
+        _leads_to(State.SUBMITTED, State.DRAFT, State.CHANGES_REQUESTED), (_draft_is_current_if_told, _eligible)
+    ),
     Action.CONFIRM: Transition(_stays_in(State.SUBMITTED), (_revision_is_current, _answer_is_awaited)),
     Action.DECLINE: Transition(_stays_in(State.SUBMITTED), (_revision_is_current, _answer_is_awaited)),
     Action.BEGIN_ASSESSMENT: Transition(_leads_to(State.UNDER_ASSESSMENT, State.SUBMITTED), (_everybody_confirmed,)),

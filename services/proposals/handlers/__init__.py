@@ -7,6 +7,7 @@ from services.proposals.handlers.assessing import (
     request_changes,
     submit_assessment,
 )
+from services.proposals.handlers.comparing import compare_revisions
 from services.proposals.handlers.mirroring import (
     mirror_award_declined,
     mirror_award_offered,
@@ -30,6 +31,7 @@ from services.proposals.handlers.rounds import close_round, get_round, list_roun
 __all__ = [
     "check_eligibility",
     "close_round",
+    "compare_revisions",
     "confirm_participation",
     "create_proposal",
     "declare_conflict",
