@@ -333,7 +333,7 @@ class RevisionView(Schema):
 class ChangeView(Schema):
     """A field, or a whole item of a list, that was ``added``, ``removed`` or ``changed``.
 
-    ``councils`` are those whose part it touches: the ones that a new revision with this change asks again.
+    ``councils`` are those whose part it touches. A new revision asks those again whose part it changes.
     """
 
     path = fields.String()
