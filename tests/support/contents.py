@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.proposal_content import OBJECTIVES, problems_of
+from shared.proposal_content import OBJECTIVES
 from tests.support.proposals import ABERDEENSHIRE, EAST_DUNBARTONSHIRE, EDINBURGH, GLASGOW
 
 LEAD, OTHERS = EDINBURGH, (ABERDEENSHIRE, EAST_DUNBARTONSHIRE, GLASGOW)
@@ -87,7 +87,6 @@ def _sound(content: Content) -> Content:
         benefit["targets"] = [target for target in benefit["targets"] if target["council"] in taking_part] or [
             {"period": "2027-Q3", "council": LEAD, "value": "0"}
         ]
-    assert problems_of(content) == {}
     return content
 
 

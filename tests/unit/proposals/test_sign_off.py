@@ -13,7 +13,7 @@ from services.proposals.domain.sign_off import MAX_REASONS, Parts, Request, Word
 from tests.support.contents import LEAD, OTHERS, Content, contents, edited, histories
 from tests.support.proposals import ABERDEENSHIRE, EAST_DUNBARTONSHIRE, EDINBURGH, GLASGOW, content
 
-FEW = settings(max_examples=150, deadline=None)
+FEW = settings(max_examples=80, deadline=None)
 CONFIRMED, DECLINED, AWAITED = Word(Answer.CONFIRMED), Word(Answer.DECLINED), Word(Answer.AWAITED)
 
 
@@ -80,7 +80,7 @@ class _Proposal:
         return found
 
 
-@settings(max_examples=200, deadline=None)
+@FEW
 @given(histories(), st.data())
 def test_a_confirmation_is_kept_exactly_when_the_part_is_the_confirmed_one(
     revisions: list[Content], data: st.DataObject
