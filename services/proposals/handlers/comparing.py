@@ -51,10 +51,11 @@ def compare_revisions(session: Session, principal: Principal, command: Command) 
 
 def _check_sees_draft(principal: Principal, proposal: Proposal) -> None:
     if not access.sees_draft(principal, proposal):
+        instead = f"name one of its revisions, 1 to {proposal.revision}."
         raise NotFound(
             "draft_not_found",
-            f"{proposal.reference} has no draft that is open to you; name two of its {proposal.revision} revisions.",
-            {"to_revision": [f"Name a revision from 1 to {proposal.revision}."]},
+            f"{proposal.reference} has no draft that is open to you; {instead}",
+            {"to_revision": [instead.capitalize()]},
         )
 
 

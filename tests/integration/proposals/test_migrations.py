@@ -44,14 +44,29 @@ def _is_check(constraint: Constraint) -> TypeGuard[CheckConstraint]:
 def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> None:
     database = open_database("proposals")
     url = database.url.render_as_string(hide_password=False)
+    command.downgrade(_config(url), "base")
+    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    migrate.upgrade("proposals", url)
+    assert inspect(database.engine).has_table("proposals")
+
+
+def _config(url: str) -> Config:
     config = Config()
     config.set_main_option("script_location", "services.proposals:migrations")
     config.set_main_option("path_separator", "os")
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.downgrade(config, "base")
-    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    return config
+
+
+def test_answers_from_before_they_were_carried_stay_what_they_are(programme: Programme) -> None:
+    proposal_id, url = programme.under_assessment(), programme.database.url.render_as_string(hide_password=False)
+    before = programme.seen(proposal_id)
+    command.downgrade(_config(url), "0003")
     migrate.upgrade("proposals", url)
-    assert inspect(database.engine).has_table("proposals")
+    assert programme.seen(proposal_id) == before
+    assert {(each["state"], each["carried_from"]) for each in before["confirmations"]} == {("confirmed", None)}
+    with pytest.raises(DBAPIError, match="ck_participations_carried_from"):
+        programme.database.run(partial(_execute, "UPDATE participations SET carried_from = revision"))
 
 
 def test_what_was_decided_on_is_never_rewritten(programme: Programme) -> None:
