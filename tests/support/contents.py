@@ -19,7 +19,7 @@ _PERIODS = st.sampled_from(["2027-Q3", "2027-Q4"])
 _VALUES = st.sampled_from(["0", "22000", "40000.50", "1.005"])
 _PERCENTS = st.sampled_from(["0", "10", "100"])
 
-_costs = st.fixed_dictionaries(
+_costs: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
         "year": st.sampled_from(["2026-27", "2027-28"]),
         "category": st.sampled_from(["staff", "licences"]),
@@ -27,7 +27,7 @@ _costs = st.fixed_dictionaries(
     },
     optional={"council": _COUNCILS},
 )
-_milestones = st.fixed_dictionaries(
+_milestones: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
         "key": _KEYS,
         "title": _TEXTS,
@@ -35,11 +35,11 @@ _milestones = st.fixed_dictionaries(
         "tranche_pence": _PENCE,
     }
 )
-_targets = st.fixed_dictionaries({"period": _PERIODS, "council": _COUNCILS, "value": _VALUES})
-_baselines = st.fixed_dictionaries(
+_targets: st.SearchStrategy[Any] = st.fixed_dictionaries({"period": _PERIODS, "council": _COUNCILS, "value": _VALUES})
+_baselines: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {"value": _VALUES, "on": st.sampled_from(["2026-03-31", "2026-06-30"]), "source": _TEXTS}
 )
-_benefits = st.fixed_dictionaries(
+_benefits: st.SearchStrategy[Any] = st.fixed_dictionaries(
     {
         "key": _KEYS,
         "title": _TEXTS,
@@ -56,7 +56,7 @@ _benefits = st.fixed_dictionaries(
         "optimism_bias_percent": _PERCENTS,
     }
 )
-_drawn = st.fixed_dictionaries(
+_drawn: st.SearchStrategy[Content] = st.fixed_dictionaries(
     {
         "title": _TEXTS,
         "lead_council": st.just(LEAD),

@@ -13,7 +13,7 @@ that somebody confirmed, and a council that said nothing in between has not take
 a later answer of the same council, or a revision in which it takes no part.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -109,21 +109,24 @@ def requests(content: Content, history: History, content_of: Callable[[int], Con
     """
 
     @cache
-    def touched_since(number: int) -> list[tuple[Change, frozenset[str]]]:
+    def changes_since(number: int) -> dict[str, list[Change]]:
         old = content_of(number)
         before, after = Parts(old), Parts(content)
-        return [(change, councils_of(change, before, after)) for change in compare(old, content)]
+        touching: dict[str, list[Change]] = {}
+        for change in compare(old, content):
+            for council in councils_of(change, before, after):
+                touching.setdefault(council, []).append(change)
+        return touching
 
     def request(council: str) -> Request:
         number = confirmed_in(council, history)
         if number is None:
             return Request(council, because=_why_nothing_counts(council, history))
-        reasons = [_to(council, change) for change, touched in touched_since(number) if council in touched]
-        if not reasons:
+        changes = changes_since(number).get(council)
+        if changes is None:
             return Request(council, carried_from=number)
-        if number < max(history):
-            reasons.insert(0, f"It confirmed revision {number}; its part has changed since then.")
-        return Request(council, because=_some_of(reasons))
+        since = [] if number == max(history) else [f"It confirmed revision {number}; its part has changed since then."]
+        return Request(council, because=(*since, *_some_of(changes, council, MAX_REASONS - len(since))))
 
     return [request(council) for council in taking_part(content)[1:]]
 
@@ -137,7 +140,7 @@ def _why_nothing_counts(council: str, history: History) -> tuple[str, ...]:
         return (f"It did not take part in revision {last}.",)
     if word.answer == Answer.DECLINED:
         return (f"It declined revision {last}.",)
-    return ("It has not confirmed an earlier revision.",)
+    return (f"It has not answered revision {last}.",)
 
 
 def _to(council: str, change: Change) -> str:
@@ -147,8 +150,9 @@ def _to(council: str, change: Change) -> str:
     return change.about(f"its {_NOUNS.get(field, change.noun)}" if own else f"the {change.noun}")
 
 
-def _some_of(reasons: list[str]) -> tuple[str, ...]:
-    if len(reasons) <= MAX_REASONS:
-        return tuple(reasons)
-    left_out = len(reasons) - MAX_REASONS + 1
-    return (*reasons[: MAX_REASONS - 1], f"{left_out} more changes touch its part; compare_revisions lists them.")
+def _some_of(changes: Sequence[Change], council: str, most: int) -> list[str]:
+    told = changes if len(changes) <= most else changes[: most - 1]
+    reasons = [_to(council, change) for change in told]
+    if len(told) < len(changes):
+        reasons.append(f"{len(changes) - len(told)} more changes touch its part; compare_revisions lists them.")
+    return reasons

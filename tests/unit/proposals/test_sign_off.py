@@ -144,7 +144,7 @@ def test_whoever_is_asked_again_is_told_why() -> None:
         GLASGOW: (None, ("It did not take part in revision 1.",)),
     }
     history[1][ABERDEENSHIRE] = AWAITED
-    assert _asked(history, content(), new)[ABERDEENSHIRE] == (None, ("It has not confirmed an earlier revision.",))
+    assert _asked(history, content(), new)[ABERDEENSHIRE] == (None, ("It has not answered revision 1.",))
 
 
 def test_what_falls_on_one_council_asks_that_one_alone() -> None:
