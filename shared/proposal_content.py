@@ -6,7 +6,7 @@ member on the day is for the proposals service to say.
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from shared import periods
 from shared.fields import Day, DecimalString, FinancialYear, Gss, Items, Key, Pence, Text, flatten
@@ -32,21 +32,28 @@ class NoRepeats(validate.Validator):
     def __call__(self, items: list[Any]) -> list[Any]:
         seen: set[Any] = set()
         for item in items:
-            identity = tuple(item.get(name) for name in self.names) if self.names else item
+            identity = tuple(item.get(name) for name in self.names) if self.names else (item,)
             if identity in seen:
-                raise ValidationError(
-                    f"{' '.join(map(str, identity)) if self.names else identity} is given twice; keep one."
-                )
+                given = " ".join(str(value) for value in identity if value is not None)
+                raise ValidationError(f"{given} is given twice; keep one.")
             seen.add(identity)
         return items
 
 
 class Cost(Schema):
-    """What a financial year costs in one category."""
+    """What a financial year costs in one category: the ``council`` on which it falls, or else the project as a whole.
+
+    A ``council`` of null is left out, so that what means the same is written, and hashed, in one way.
+    """
 
     year = FinancialYear(required=True)
     category = fields.String(required=True, validate=_one_of(COST_CATEGORIES))
     amount_pence = Pence(required=True)
+    council = Gss(allow_none=True)
+
+    @post_load
+    def _without_null(self, cost: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in cost.items() if value is not None}
 
 
 class Milestone(Schema):
@@ -131,8 +138,9 @@ class Benefit(Schema):
 class ProposalContent(Schema):
     """A whole proposal. Sums and membership are rules of eligibility and are not checked here.
 
-    The lead council is not named among the participants. Benefits and targets belong to councils that take part.
-    Milestones and benefits each have a key of their own, and a year has one cost line a category.
+    The lead council is not named among the participants. Benefits, targets and costs that name a council belong to
+    councils that take part. Milestones and benefits each have a key of their own, and a year has one cost line a
+    category and council, and one a category for the project as a whole.
     """
 
     title = Text(required=True, max_length=200)
@@ -157,7 +165,7 @@ class ProposalContent(Schema):
         required=True,
         validate=[
             validate.Length(min=1, max=100, error="Give at least one cost line, and at most {max}."),
-            NoRepeats("year", "category"),
+            NoRepeats("year", "category", "council"),
         ],
     )
     milestones = Items(
@@ -181,6 +189,17 @@ class ProposalContent(Schema):
     def _lead_takes_part_once(self, content: dict[str, Any], **_: Any) -> None:
         if content["lead_council"] in content["participants"]:
             raise ValidationError("The lead council takes part anyway; name only the others here.", "participants")
+
+    @validates_schema
+    def _costs_fall_on_councils_that_take_part(self, content: dict[str, Any], **_: Any) -> None:
+        taking_part = councils_of(content)
+        wrong = {
+            str(index): {"council": ["A cost falls on a council that takes part; add the council, or name none."]}
+            for index, cost in enumerate(content["costs"])
+            if cost.get("council") not in (None, *taking_part)
+        }
+        if wrong:
+            raise ValidationError({"costs": wrong})
 
     @validates_schema
     def _benefits_belong_to_councils_that_take_part(self, content: dict[str, Any], **_: Any) -> None:

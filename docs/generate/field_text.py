@@ -27,6 +27,7 @@ _TYPES: dict[type, Callable[[Any], str]] = {
     WholeNumber: lambda field: "whole number",
     fields.String: lambda field: "text",
     fields.Integer: lambda field: "whole number",
+    fields.Raw: lambda field: "any value",
     fields.Boolean: lambda field: "`true` or `false`",
     IdempotencyKey: lambda field: "text",
 }

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from services.proposals.domain.lifecycle import Answer
 from services.proposals.models import ChangeRequest, Decision, Participation, Proposal, Revision, Round, RoundChange
 from shared.events.catalogue import event_type
 from shared.messaging import outbox
@@ -42,7 +43,9 @@ def round_closed(session: Session, closed: Round) -> None:
 
 
 def proposal_submitted(session: Session, proposal: Proposal, revision: Revision) -> None:
-    """A revision was frozen; the lead council stands behind it by handing it in."""
+    """A revision was frozen; the lead council stands behind it by handing it in, others because they did before."""
+    asked = [part for part in revision.participations if part.answer == Answer.AWAITED]
+    carried = [part for part in revision.participations if part.carried_from is not None]
     data = {
         **_about(proposal),
         "content_hash": revision.content_hash,
@@ -51,6 +54,11 @@ def proposal_submitted(session: Session, proposal: Proposal, revision: Revision)
         "participants": proposal.participants,
         "requested_pence": proposal.requested_pence,
         "submitted_at": revision.submitted_at,
+        "asked": [{"council": part.council, "because": part.asked_because} for part in asked],
+        "carried": [
+            {"council": part.council, "revision": part.carried_from, "confirmed_at": part.answered_at}
+            for part in carried
+        ],
     }
     _record(session, "proposal_submitted", proposal, data)
 

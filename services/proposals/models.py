@@ -213,10 +213,14 @@ class Revision(Base):
     submitted_by: Mapped[str] = mapped_column(String(128))
 
     proposal: Mapped[Proposal] = relationship(back_populates="revisions")
-    participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position")
+    participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position", lazy="selectin")
     assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id")
     change_request: Mapped["ChangeRequest | None"] = relationship()
     decision: Mapped["Decision | None"] = relationship()
+
+    def participation_of(self, council: str | None) -> "Participation":
+        """Return what a council that takes part says to the revision."""
+        return next(part for part in self.participations if part.council == council)
 
 
 def _of_revision() -> ForeignKeyConstraint:
@@ -224,7 +228,10 @@ def _of_revision() -> ForeignKeyConstraint:
 
 
 class Participation(Base):
-    """A council that takes part in a revision, and what its sponsor says to that. The lead council comes first."""
+    """A council that takes part in a revision, and what its sponsor says to that. The lead council comes first.
+
+    A confirmation that was carried from an earlier revision names that one, and whoever gave it there and when.
+    """
 
     __tablename__ = "participations"
     __table_args__ = (
@@ -235,6 +242,10 @@ class Participation(Base):
             name="answered",
         ),
         CheckConstraint("(answer = 'declined') = (reason IS NOT NULL)", name="reason"),
+        CheckConstraint(
+            "carried_from IS NULL OR (answer = 'confirmed' AND carried_from BETWEEN 1 AND revision - 1)",
+            name="carried_from",
+        ),
     )
 
     proposal_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -245,6 +256,8 @@ class Participation(Base):
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     answered_by: Mapped[str | None] = mapped_column(String(128))
     reason: Mapped[str | None] = mapped_column(Text)
+    carried_from: Mapped[int | None]
+    asked_because: Mapped[list[str]] = mapped_column(Json, server_default="[]")
 
 
 class ConflictOfInterest(Base):

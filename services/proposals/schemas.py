@@ -112,7 +112,12 @@ class UpdateProposal(GetProposal):
 
 
 class SubmitProposal(GetProposal):
-    """Which proposal to hand in."""
+    """Which proposal to hand in; ``expected_revision`` is the ``draft_version`` that the caller looked at.
+
+    Whoever names it never hands in what a colleague has changed in the meantime.
+    """
+
+    expected_revision = WholeNumber(load_default=None, allow_none=True, minimum=1, maximum=1_000_000)
 
 
 class WithdrawProposal(GetProposal):
@@ -129,6 +134,13 @@ class GetRevision(GetProposal):
     """Which frozen revision of which proposal."""
 
     revision = _revision()
+
+
+class CompareRevisions(PageRequest, GetProposal):
+    """Two revisions in either order; without ``to_revision`` the other is the draft, for those who see it."""
+
+    from_revision = _revision()
+    to_revision = WholeNumber(load_default=None, allow_none=True, minimum=1, maximum=1_000_000)
 
 
 class ConfirmParticipation(GetRevision):
@@ -258,13 +270,19 @@ class RoundPage(Schema):
 
 
 class Confirmation(Schema):
-    """A council that takes part and what it said: ``awaited``, ``confirmed`` or ``declined``; the lead comes first."""
+    """A council that takes part and what it said: ``awaited``, ``confirmed`` or ``declined``; the lead comes first.
+
+    A confirmation is carried from the revision in which it was given to the next one, when the council's part is the
+    same in both. Otherwise the council is asked again, and ``asked_because`` says why.
+    """
 
     council = fields.String()
     state = fields.String(attribute="answer")
     by = fields.String(attribute="answered_by", allow_none=True)
     at = Moment(attribute="answered_at", allow_none=True)
     reason = fields.String(allow_none=True)
+    carried_from = fields.Integer(allow_none=True)
+    asked_because = fields.List(fields.String())
 
 
 class ChangeRequestView(Schema):
@@ -377,6 +395,51 @@ class RevisionView(Schema):
     confirmations = fields.List(fields.Nested(Confirmation))
     change_request = fields.Nested(ChangeRequestView, allow_none=True)
     decision = fields.Nested(DecisionView, allow_none=True)
+
+
+class ChangeView(Schema):
+    """A field, or a whole item of a list, that was ``added``, ``removed`` or ``changed``.
+
+    ``councils`` are those whose part it touches. A new revision asks those again whose part it changes.
+    """
+
+    path = fields.String()
+    kind = fields.String()
+    before = fields.Raw(allow_none=True)
+    after = fields.Raw(allow_none=True)
+    sentence = fields.String()
+    councils = fields.List(fields.String())
+
+
+class SignOffView(Schema):
+    """What handing the draft in now means for a council: the revision whose confirmation it keeps, if any.
+
+    One that keeps none is asked, and ``asked_because`` says why.
+    """
+
+    council = fields.String()
+    carried_from = fields.Integer(allow_none=True)
+    asked_because = fields.List(fields.String(), attribute="because")
+
+
+class ComparisonView(Schema):
+    """What differs between two revisions, or a revision and the draft: a page of changes, and how many there are.
+
+    Items of lists are matched by what identifies them, so a mere reordering is no change, though it changes the hash.
+    ``to_revision`` is null for the draft, of which ``sign_off`` says which councils would be asked again.
+    """
+
+    proposal_id = Id()
+    reference = fields.String()
+    from_revision = fields.Integer()
+    from_hash = fields.String()
+    to_revision = fields.Integer(allow_none=True)
+    to_hash = fields.String()
+    draft_version = fields.Integer(allow_none=True)
+    changes = fields.Integer()
+    items = fields.List(fields.Nested(ChangeView))
+    next_cursor = fields.String(allow_none=True)
+    sign_off = fields.List(fields.Nested(SignOffView), allow_none=True)
 
 
 class RuleView(Schema):

@@ -67,7 +67,7 @@ class ProposalsService:
 
     @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
     def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-        """Hand a draft in: it is frozen as a revision, which every council that takes part is asked to confirm."""
+        """Hand a draft in: it is frozen as a revision, and each council whose part changed is asked to confirm it."""
         return handlers.submit_proposal(session, principal, command)
 
     @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
@@ -104,6 +104,11 @@ class ProposalsService:
     def get_revision(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Return a revision as it was handed in."""
         return handlers.get_revision(session, principal, command)
+
+    @rpc(schemas.CompareRevisions, schemas.ComparisonView, roles=ROLES, scope=access.known, reads=True)
+    def compare_revisions(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return what differs between two revisions, or between a revision and the draft, field by field."""
+        return handlers.compare_revisions(session, principal, command)
 
     @rpc(schemas.DeclareConflict, schemas.ConflictView, roles={ASSESSOR, PANEL_CHAIR}, scope=access.known)
     def declare_conflict(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from services.proposals import access
 from services.proposals.domain.lifecycle import UNDECIDED, Case, State
 from services.proposals.domain.rounds import RoundRules
-from services.proposals.models import Member, Proposal, Round, RoundChange
+from services.proposals.domain.sign_off import Request, Word, requests
+from services.proposals.models import Member, Proposal, Revision, Round, RoundChange
 from shared.errors import NotFound
 from shared.security.principal import Principal
 
@@ -76,6 +77,7 @@ def case_of(proposal: Proposal) -> Case:
         draft_version=proposal.draft_version,
         quorum=RoundRules.from_json(proposal.rules).quorum,
         answers={part.council: part.answer for part in current.participations} if current else {},
+        carried=frozenset(part.council for part in current.participations if part.carried_from) if current else (),
         assessors=frozenset(assessment.assessor for assessment in current.assessments) if current else frozenset(),
         conflicted=frozenset(conflict.person for conflict in proposal.conflicts),
         involved=frozenset(_involved_in(proposal)),
@@ -84,9 +86,26 @@ def case_of(proposal: Proposal) -> Case:
 
 def _involved_in(proposal: Proposal) -> Iterator[str]:
     yield proposal.created_by
-    yield from (revision.submitted_by for revision in proposal.revisions.values())
-    if proposal.current is not None:
-        yield from (part.answered_by for part in proposal.current.participations if part.answered_by is not None)
+    for revision in proposal.revisions.values():
+        yield revision.submitted_by
+        yield from (part.answered_by for part in revision.participations if part.answered_by is not None)
+
+
+def revision_of(proposal: Proposal, number: int) -> Revision:
+    """Return a frozen revision. :raises NotFound: when the proposal has none such."""
+    revision = proposal.revisions.get(number)
+    if revision is None:
+        raise NotFound("revision_not_found", f"{proposal.reference} has been handed in {proposal.revision} times.")
+    return revision
+
+
+def sign_off_of_draft(proposal: Proposal) -> list[Request]:
+    """Return what handing the draft in as the next revision means for each council but the lead."""
+    history = {
+        number: {part.council: Word(part.answer, part.carried_from) for part in revision.participations}
+        for number, revision in proposal.revisions.items()
+    }
+    return requests(proposal.draft, history, lambda number: proposal.revisions[number].content)
 
 
 def members_on(session: Session, day: date, among: Collection[str]) -> set[str]:

@@ -1,12 +1,13 @@
 """What callers get to see of rounds and proposals, as mappings that the response schemas dump."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 from services.proposals import access, store
 from services.proposals.domain import rounds, scoring
 from services.proposals.domain.awards import outcome_of
+from services.proposals.domain.comparison import Change
 from services.proposals.domain.eligibility import Rule
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.models import Assessment, Award, Proposal, Revision, Round, RoundChange
@@ -95,6 +96,18 @@ def of_revision(shown: Revision) -> dict[str, Any]:
         "confirmations": shown.participations,
         "change_request": shown.change_request,
         "decision": shown.decision,
+    }
+
+
+def of_change(shown: Change, councils: Collection[str]) -> dict[str, Any]:
+    """Return a change. :param councils: those whose part it touches."""
+    return {
+        "path": shown.dotted_path,
+        "kind": shown.kind,
+        "before": shown.before,
+        "after": shown.after,
+        "sentence": shown.sentence,
+        "councils": sorted(councils),
     }
 
 

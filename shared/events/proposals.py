@@ -53,8 +53,26 @@ class AboutProposal(Schema):
     revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
 
 
+class AskedCouncil(Schema):
+    """A council whose sponsor is asked to confirm, and why it is asked again; a first revision asks everybody."""
+
+    council = Gss(required=True)
+    because = Items(Text(max_length=1000), required=True, validate=validate.Length(max=10))
+
+
+class CarriedConfirmation(Schema):
+    """A council whose part is what its sponsor confirmed: the revision in which that was, and when."""
+
+    council = Gss(required=True)
+    revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
+    confirmed_at = Moment(required=True)
+
+
 class ProposalSubmitted(AboutProposal):
-    """A revision was frozen and handed in."""
+    """A revision was frozen and handed in.
+
+    Every participant is either asked to confirm it or keeps the confirmation of an earlier revision.
+    """
 
     content_hash = Text(required=True, max_length=64)
     title = Text(required=True, max_length=200)
@@ -62,6 +80,8 @@ class ProposalSubmitted(AboutProposal):
     participants = Items(Gss(), required=True, validate=validate.Length(max=31))
     requested_pence = Pence(required=True)
     submitted_at = Moment(required=True)
+    asked = Items(fields.Nested(AskedCouncil), validate=validate.Length(max=31))
+    carried = Items(fields.Nested(CarriedConfirmation), validate=validate.Length(max=31))
 
 
 class ParticipationConfirmed(AboutProposal):

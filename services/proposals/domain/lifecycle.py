@@ -80,6 +80,7 @@ class Case:
     :param revision: the number of the revision last handed in; 0 before the first.
     :param draft_version: how often the draft was written, the first time included.
     :param answers: what each council that takes part said to the current revision.
+    :param carried: the councils whose answer was carried to it from an earlier one.
     :param assessors: who has assessed the current revision.
     :param conflicted: who has declared a conflict of interest in the proposal.
     :param involved: who wrote the proposal, handed it in, or answered for a council.
@@ -92,6 +93,7 @@ class Case:
     draft_version: int
     quorum: int
     answers: Mapping[str, str] = field(default_factory=dict)
+    carried: Collection[str] = frozenset()
     assessors: Collection[str] = frozenset()
     conflicted: Collection[str] = frozenset()
     involved: Collection[str] = frozenset()
@@ -127,7 +129,7 @@ class Attempt:
     :param subject: the person.
     :param council: the person's council, if any.
     :param revision: the revision that the person looked at.
-    :param draft_version: the version of the draft that the person looked at.
+    :param draft_version: the version of the draft that the person looked at; None when the person does not say.
     :param eligibility: the rules of eligibility, worked out for what is to be submitted.
     """
 
@@ -155,9 +157,15 @@ def _draft_is_current(case: Case, attempt: Attempt) -> None:
         raise Conflict(
             "stale_draft",
             f"Somebody has changed the draft of {case.reference}: it is at version {case.draft_version} now. "
-            "Read it again, then repeat your change with that number.",
+            "Read it again, then repeat your request with that number.",
             {"expected_revision": [f"The draft is at version {case.draft_version}."]},
         )
+
+
+def _draft_is_current_if_told(case: Case, attempt: Attempt) -> None:
+    """The caller has seen the draft as it stands, or does not say which one."""
+    if attempt.draft_version is not None:
+        _draft_is_current(case, attempt)
 
 
 def _eligible(case: Case, attempt: Attempt) -> None:
@@ -187,7 +195,8 @@ def _answer_is_awaited(case: Case, attempt: Attempt) -> None:
     answer = case.answers.get(attempt.council or "")
     if answer is None:
         raise Forbidden("not_a_participant", f"Your council does not take part in {case.reference}.")
-    if answer != Answer.AWAITED:
+    # A carried answer was given to an earlier revision, so it keeps nobody from answering this one.
+    if answer != Answer.AWAITED and attempt.council not in case.carried:
         raise Conflict(
             "already_answered",
             f"{councils.name_of(attempt.council or '')} has already {answer} revision {case.revision} of "
@@ -277,7 +286,7 @@ _ROWS = (
         ("submit_proposal",),
         (State.DRAFT, State.CHANGES_REQUESTED),
         State.SUBMITTED,
-        guards=(_eligible,),
+        guards=(_draft_is_current_if_told, _eligible),
         tells="proposal_submitted",
     ),
     Transition(
@@ -416,8 +425,9 @@ def _wrong_state(case: Case, action: Action) -> Conflict:
 def content_hash(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a proposal's content, in hexadecimal.
 
-    Hashed is its canonical JSON: keys sorted, no spaces, letters as they are, in UTF-8. Anybody who holds the content
-    can work it out again.
+    Hashed is its canonical JSON: keys sorted, no spaces, letters as they are, in UTF-8. For contents, which hold only
+    texts and whole numbers below 2^53 under names in ASCII, that is the JSON Canonicalization Scheme (RFC 8785), so
+    anybody who holds the content can work it out again.
     """
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

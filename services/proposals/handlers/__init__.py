@@ -10,6 +10,7 @@ from services.proposals.handlers.assessing import (
     request_changes,
     submit_assessment,
 )
+from services.proposals.handlers.comparing import compare_revisions
 from services.proposals.handlers.mirroring import (
     mirror_award_declined,
     mirror_award_lapsed,
@@ -50,6 +51,7 @@ __all__ = [
     "check_eligibility",
     "close_round",
     "close_round_that_is_over",
+    "compare_revisions",
     "confirm_participation",
     "create_proposal",
     "declare_conflict",

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from services.proposals import access, events, store, views
 from services.proposals.domain import eligibility, lifecycle, rounds
 from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
+from services.proposals.domain.sign_off import Request
 from services.proposals.models import Participation, Proposal, ReferenceCounter, Revision
 from shared import clock, ids
-from shared.errors import NotFound
 from shared.fields import Command
 from shared.proposal_content import ProposalContent
 from shared.security.principal import Principal
@@ -65,17 +65,22 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
 
 
 def submit_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Hand the draft in: it is frozen as the next revision, and every participating council is asked to confirm it.
+    """Hand the draft in: it is frozen as the next revision.
+
+    Asked to confirm it is each participating council whose part is not the one that it confirmed; the others keep their
+    confirmation (:mod:`..domain.sign_off`).
 
     The first time pins it to the rules that its round has then.
 
     :raises Forbidden: unless the caller is a proposer of the lead council.
-    :raises Conflict: when there is nothing to hand in, or a rule of eligibility is not met; ``fields`` names each.
+    :raises Conflict: when there is nothing to hand in, the draft has changed since the caller read it, or a rule of
+        eligibility is not met; ``fields`` names each.
     """
     proposal = _led_by(session, principal, command)
     store.keep_as_it_is(session, proposal.round_id)
     now = clock.now()  # under the locks: a closing that this waited for lies before it
-    attempt = Attempt.by(principal, eligibility=_eligibility_of_draft(session, proposal, now))
+    eligible = _eligibility_of_draft(session, proposal, now)
+    attempt = Attempt.by(principal, draft_version=command.expected_revision, eligibility=eligible)
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.SUBMIT, attempt)
     revision = _freeze(proposal, by=principal.subject, at=now)
     events.proposal_submitted(session, proposal, revision)
@@ -158,10 +163,7 @@ def list_proposals(session: Session, principal: Principal, command: Command) -> 
 def get_revision(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a frozen revision. :raises NotFound: when the caller may not know of the proposal, or it has none such."""
     proposal = store.proposal_by_id(session, principal, command.proposal_id)
-    revision = proposal.revisions.get(command.revision)
-    if revision is None:
-        raise NotFound("revision_not_found", f"{proposal.reference} has been handed in {proposal.revision} times.")
-    return views.of_revision(revision)
+    return views.of_revision(store.revision_of(proposal, command.revision))
 
 
 def _led_by(session: Session, principal: Principal, command: Command) -> Proposal:
@@ -183,9 +185,20 @@ def _summarise(proposal: Proposal) -> None:
 
 
 def _freeze(proposal: Proposal, *, by: str, at: datetime) -> Revision:
-    """Make the draft the next revision; the lead council confirms it by handing it in."""
+    """Make the draft the next revision; the lead council confirms it by handing it in, others may have confirmed."""
     if proposal.revision == 0:
         proposal.pinned_rules = proposal.round.rules.as_json()
+    lead = Participation(
+        council=proposal.lead_council,
+        position=0,
+        answer=Answer.CONFIRMED,
+        answered_at=at,
+        answered_by=by,
+        asked_because=[],
+    )
+    others = [
+        _asked(proposal, request, position) for position, request in enumerate(store.sign_off_of_draft(proposal), 1)
+    ]
     revision = Revision(
         number=proposal.revision + 1,
         content=proposal.draft,
@@ -193,18 +206,25 @@ def _freeze(proposal: Proposal, *, by: str, at: datetime) -> Revision:
         rules=proposal.rules,
         submitted_at=at,
         submitted_by=by,
-        participations=[
-            Participation(council=council, position=position, answer=Answer.AWAITED)
-            for position, council in enumerate(eligibility.taking_part(proposal.draft))
-        ],
+        participations=[lead, *others],
     )
-    lead = revision.participations[0]
-    lead.answer, lead.answered_at, lead.answered_by = Answer.CONFIRMED, at, by
     proposal.revisions[revision.number] = revision
     proposal.revision = revision.number
     proposal.score = None
     _summarise(proposal)
     return revision
+
+
+def _asked(proposal: Proposal, request: Request, position: int) -> Participation:
+    """Ask a council, unless it keeps its confirmation."""
+    part = Participation(
+        council=request.council, position=position, answer=Answer.AWAITED, asked_because=list(request.because)
+    )
+    if request.carried_from is not None:
+        given = proposal.revisions[request.carried_from].participation_of(request.council)
+        part.answer, part.carried_from = Answer.CONFIRMED, request.carried_from
+        part.answered_at, part.answered_by = given.answered_at, given.answered_by
+    return part
 
 
 def _answer(
@@ -213,8 +233,9 @@ def _answer(
     attempt = Attempt.by(principal, revision=command.revision)
     proposal.state = lifecycle.advance(store.case_of(proposal), action, attempt)
     assert proposal.current is not None
-    part = next(part for part in proposal.current.participations if part.council == principal.council)
+    part = proposal.current.participation_of(principal.council)
     part.answer, part.answered_at, part.answered_by = answer, clock.now(), principal.subject
+    part.carried_from = None
     return part
 
 

@@ -64,6 +64,17 @@ def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> Non
     assert inspect(database.engine).has_table("proposals")
 
 
+def test_answers_from_before_they_were_carried_stay_what_they_are(programme: Programme) -> None:
+    proposal_id = programme.under_assessment()
+    before = programme.seen(proposal_id)
+    _downgrade(programme.database, "0003")
+    migrate.upgrade("proposals", _url(programme.database))
+    assert programme.seen(proposal_id) == before
+    assert {(each["state"], each["carried_from"]) for each in before["confirmations"]} == {("confirmed", None)}
+    with pytest.raises(DBAPIError, match="ck_participations_carried_from"):
+        programme.database.run(partial(_execute, "UPDATE participations SET carried_from = revision"))
+
+
 def test_a_round_that_was_told_to_be_open_when_it_was_announced_is_not_told_again(
     programme: Programme, today: FixedClock
 ) -> None:

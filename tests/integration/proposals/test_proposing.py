@@ -96,16 +96,17 @@ def test_a_submission_freezes_a_revision_and_tells_it(programme: Programme) -> N
     canonical = json.dumps(content(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert submitted["content_hash"] == hashlib.sha256(canonical.encode()).hexdigest()
     assert (submitted["state"], submitted["revision"]) == ("submitted", 1)
+    as_asked = {"reason": None, "carried_from": None, "asked_because": []}
     assert submitted["confirmations"] == [
         {
             "council": EDINBURGH,
             "state": "confirmed",
             "by": proposer().subject,
             "at": "2026-10-05T09:30:00+00:00",
-            "reason": None,
+            **as_asked,
         },
-        {"council": ABERDEENSHIRE, "state": "awaited", "by": None, "at": None, "reason": None},
-        {"council": EAST_DUNBARTONSHIRE, "state": "awaited", "by": None, "at": None, "reason": None},
+        {"council": ABERDEENSHIRE, "state": "awaited", "by": None, "at": None, **as_asked},
+        {"council": EAST_DUNBARTONSHIRE, "state": "awaited", "by": None, "at": None, **as_asked},
     ]
     (event,) = programme.told("proposal_submitted")
     assert (event.subject, event.sequence) == (proposal_id, 1)
@@ -120,6 +121,8 @@ def test_a_submission_freezes_a_revision_and_tells_it(programme: Programme) -> N
         "participants": [ABERDEENSHIRE, EAST_DUNBARTONSHIRE],
         "requested_pence": 25_000_000,
         "submitted_at": "2026-10-05T09:30:00+00:00",
+        "asked": [{"council": ABERDEENSHIRE, "because": []}, {"council": EAST_DUNBARTONSHIRE, "because": []}],
+        "carried": [],
     }
 
 
@@ -266,8 +269,8 @@ def test_a_refusal_holds_a_proposal_up_until_a_new_revision(programme: Programme
     smaller = content(participants=[EAST_DUNBARTONSHIRE])
     programme.call("update_proposal", proposer(), proposal_id=proposal_id, content=smaller, expected_revision=1)
     again = programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
-    assert (again["revision"], again["state"], again["change_request"]) == (2, "submitted", None)
-    assert _states(again) == {EDINBURGH: "confirmed", EAST_DUNBARTONSHIRE: "awaited"}
+    assert (again["revision"], again["state"], again["change_request"]) == (2, "under_assessment", None)
+    assert _states(again) == {EDINBURGH: "confirmed", EAST_DUNBARTONSHIRE: "confirmed"}
     assert programme.call("check_eligibility", proposer(), proposal_id=proposal_id)["eligible"]
     first = programme.call("get_revision", cdo(), proposal_id=proposal_id, revision=1)
     assert first["content"]["participants"] == [ABERDEENSHIRE, EAST_DUNBARTONSHIRE]
@@ -340,7 +343,8 @@ def test_a_write_answers_what_a_read_gives_afterwards(programme: Programme) -> N
     write("confirm_participation", sponsor(ABERDEENSHIRE), revision=1)
     write("decline_participation", sponsor(EAST_DUNBARTONSHIRE), revision=1, reason="Not this year.")
     write("request_changes", chair(), reason="Go on without them.")
-    smaller = content(participants=[ABERDEENSHIRE])
+    smaller = content(participants=[ABERDEENSHIRE], requested_pence=24_000_000, match_funding_pence=6_000_000)
+    smaller["milestones"][0]["tranche_pence"] -= 1_000_000
     write("update_proposal", proposer(), content=smaller, expected_revision=2)
     write("submit_proposal", proposer())
     write("confirm_participation", sponsor(ABERDEENSHIRE), revision=2)

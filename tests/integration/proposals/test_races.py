@@ -82,6 +82,20 @@ def test_one_edit_of_a_draft_wins(programme: Programme) -> None:
     assert programme.seen(proposal_id)["draft_version"] == 2
 
 
+def test_nobody_hands_in_what_they_have_not_seen(programme: Programme) -> None:
+    programme.members(EDINBURGH, *content()["participants"])
+    edited = content(title="A colleague's")
+    for _ in range(CROWD):
+        request = {"proposal_id": programme.draft(), "expected_revision": 1}
+        edit = partial(programme.call, "update_proposal", proposer(), **request, content=edited)
+        results = _at_once([partial(programme.call, "submit_proposal", proposer(), **request), edit])
+        seen = programme.seen(request["proposal_id"])
+        if seen["state"] == "submitted":
+            assert (_codes(results), seen["title"]) == (["wrong_state"], content()["title"])
+        else:
+            assert (_codes(results), seen["title"]) == (["stale_draft"], edited["title"])
+
+
 def test_a_proposal_is_submitted_once(programme: Programme) -> None:
     proposal_id = programme.draft()
     programme.members(EDINBURGH, *content()["participants"])

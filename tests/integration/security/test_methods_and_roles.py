@@ -73,6 +73,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "get_proposal": {"proposal_id": SOME_ID},
     "list_proposals": {},
     "get_revision": REVISION,
+    "compare_revisions": {"proposal_id": SOME_ID, "from_revision": 1, "to_revision": 1},
     "declare_conflict": {"proposal_id": SOME_ID, "reason": "No."},
     "submit_assessment": REVISION | {"scores": SCORES},
     "list_assessments": {"proposal_id": SOME_ID},
@@ -246,7 +247,10 @@ ATTEMPTS = [
         for role in sorted(COUNCIL_ROLES)
         for row, seen in ((Neighbours.draft, UNKNOWN), (Neighbours.submitted, READS))
     ),
-    Attempt("get_revision", SPONSOR, "proposal_id", Neighbours.submitted, READS),
+    *(
+        Attempt(name, SPONSOR, "proposal_id", Neighbours.submitted, READS)
+        for name in ("get_revision", "compare_revisions")
+    ),
     *(
         Attempt(method, role, "pool_id", lambda programme: programme.pool_id, READS)
         for method in ("get_pool", "list_transactions", "list_candidates")

@@ -90,13 +90,23 @@ class LifeOfAProposal(RuleBasedStateMachine):
         if self.attempt(Action.EDIT, Attempt(subject="lead", draft_version=version), expected=expected):
             self.case = dataclasses.replace(self.case, draft_version=version + 1)
 
-    @rule(eligible=st.booleans())
-    def submit(self, eligible: bool) -> None:
-        attempt = Attempt(subject="lead", eligibility=MET if eligible else UNMET)
-        if self.attempt(Action.SUBMIT, attempt, expected=eligible and self.case.state in EDITABLE):
-            answers = {**dict.fromkeys(self.councils, Answer.AWAITED), EDINBURGH: Answer.CONFIRMED}
+    @rule(eligible=st.booleans(), stale=st.sampled_from([None, 0, 0, 1]), kept=st.booleans())
+    def submit(self, eligible: bool, stale: int | None = None, kept: bool = False) -> None:
+        version = None if stale is None else self.case.draft_version - stale
+        attempt = Attempt(subject="lead", draft_version=version, eligibility=MET if eligible else UNMET)
+        expected = eligible and not stale and self.case.state in EDITABLE
+        if self.attempt(Action.SUBMIT, attempt, expected=expected):
+            carried = set(self.councils[1:]) if kept and self.case.revision > 0 else set()
+            answers = {
+                council: Answer.CONFIRMED if council == EDINBURGH or council in carried else Answer.AWAITED
+                for council in self.councils
+            }
             self.case = dataclasses.replace(
-                self.case, revision=self.case.revision + 1, answers=answers, assessors=frozenset()
+                self.case,
+                revision=self.case.revision + 1,
+                answers=answers,
+                carried=carried,
+                assessors=frozenset(),
             )
 
     @rule(
@@ -105,13 +115,13 @@ class LifeOfAProposal(RuleBasedStateMachine):
         stale=STALE,
     )
     def answer(self, council: str, yes: bool, stale: int) -> None:
-        expected = (
-            self.case.state == State.SUBMITTED and stale == 0 and self.case.answers.get(council) == Answer.AWAITED
-        )
+        open_to_it = self.case.answers.get(council) == Answer.AWAITED or council in self.case.carried
+        expected = self.case.state == State.SUBMITTED and stale == 0 and open_to_it
         attempt = Attempt(subject="sponsor", council=council, revision=self.case.revision - stale)
         if self.attempt(Action.CONFIRM if yes else Action.DECLINE, attempt, expected=expected):
             said = Answer.CONFIRMED if yes else Answer.DECLINED
-            self.case = dataclasses.replace(self.case, answers={**self.case.answers, council: said})
+            carried = set(self.case.carried) - {council}
+            self.case = dataclasses.replace(self.case, answers={**self.case.answers, council: said}, carried=carried)
 
     @rule()
     def begin_assessment(self) -> None:
@@ -245,6 +255,16 @@ def test_an_edit_of_an_old_draft_is_told_the_current_number() -> None:
         advance(_case(State.DRAFT), Action.EDIT, Attempt(subject="lead", draft_version=2))
     assert error.value.code == "stale_draft"
     assert error.value.fields == {"expected_revision": ["The draft is at version 3."]}
+
+
+def test_a_submission_of_an_old_draft_is_refused_before_anything_else() -> None:
+    old = Attempt(subject="lead", draft_version=2, eligibility=UNMET)
+    with pytest.raises(Conflict, match="at version 3") as error:
+        advance(_case(State.DRAFT), Action.SUBMIT, old)
+    assert error.value.code == "stale_draft"
+    for version in (None, 3):
+        seen = Attempt(subject="lead", draft_version=version, eligibility=MET)
+        assert advance(_case(State.DRAFT), Action.SUBMIT, seen) == State.SUBMITTED
 
 
 def test_a_refused_submission_names_every_unmet_rule() -> None:

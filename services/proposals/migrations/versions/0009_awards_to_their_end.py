@@ -6,7 +6,7 @@ from alembic import op
 from shared.storage.alterations import altering
 
 revision = "0009"
-down_revision = "0004"
+down_revision = "0005"
 
 _BEFORE = "'draft', 'submitted', 'under_assessment', 'changes_requested', 'approved', 'rejected', 'withdrawn', 'funded'"
 
