@@ -14,7 +14,7 @@ from typing import Any, Self
 from services.proposals.domain.eligibility import Rule
 from shared import councils
 from shared.errors import Conflict, Forbidden
-from shared.security.principal import Principal
+from shared.security.principal import ASSESSOR, Principal
 
 
 class State(StrEnum):
@@ -30,6 +30,9 @@ class State(StrEnum):
     FUNDED = "funded"
     NOT_FUNDED = "not_funded"
 
+
+#: Assessments of one revision, at most: three for each of the 32 councils, and a few more.
+MAX_ASSESSMENTS = 100
 
 #: The lead council may work on the draft.
 EDITABLE = frozenset({State.DRAFT, State.CHANGES_REQUESTED})
@@ -65,6 +68,7 @@ class Action(StrEnum):
     BEGIN_ASSESSMENT = "begin_assessment"
     DECLARE_CONFLICT = "declare_conflict"
     ASSESS = "assess"
+    MODERATE = "moderate"
     REQUEST_CHANGES = "request_changes"
     APPROVE = "approve"
     REJECT = "reject"
@@ -85,6 +89,10 @@ class Case:
     :param conflicted: who has declared a conflict of interest in the proposal.
     :param involved: who wrote the proposal, handed it in, or answered for a council.
     :param quorum: how many assessments a decision needs.
+    :param content_hash: of the current revision; None before the first.
+    :param wide_spread: whether the assessments that count are far apart.
+    :param moderators: who has written a moderation note on the current revision.
+    :param moderated: whether there is such a note on the very assessments that count.
     """
 
     reference: str
@@ -96,6 +104,10 @@ class Case:
     assessors: Collection[str] = frozenset()
     conflicted: Collection[str] = frozenset()
     involved: Collection[str] = frozenset()
+    content_hash: str | None = None
+    wide_spread: bool = False
+    moderators: Collection[str] = frozenset()
+    moderated: bool = False
 
     @property
     def all_confirmed(self) -> bool:
@@ -107,17 +119,20 @@ class Case:
         """Whose assessments count: those of people who declared a conflict, even afterwards, are set aside."""
         return frozenset(self.assessors) - frozenset(self.conflicted)
 
-    def interest_of(self, subject: str, council: str | None) -> str | None:
+    def interest_of(self, subject: str, council: str | None, name: str | None = None) -> str | None:
         """Return why somebody may neither assess the proposal nor decide on it, as a sentence; None for no reason.
 
         Whoever asks for money never approves it, whichever roles and tokens that person holds.
+
+        :param name: what the sentence calls that person, when it is told to somebody else.
         """
+        you, your_council = (name, f"The council of {name}") if name else ("You", "Your council")
         if council in self.answers:
-            return f"Your council takes part in {self.reference}, so somebody from elsewhere must do this."
+            return f"{your_council} takes part in {self.reference}, so somebody from elsewhere must do this."
         if subject in self.involved:
-            return f"You wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."
+            return f"{you} wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."
         if subject in self.conflicted:
-            return f"You declared a conflict of interest in {self.reference}, so somebody else must do this."
+            return f"{you} declared a conflict of interest in {self.reference}, so somebody else must do this."
         return None
 
 
@@ -130,6 +145,9 @@ class Attempt:
     :param revision: the revision that the person looked at.
     :param draft_version: the version of the draft that the person looked at.
     :param eligibility: the rules of eligibility, worked out for what is to be submitted.
+    :param assesses: whether the person may assess proposals as well.
+    :param content_hash: of the content that the person looked at, if they say so.
+    :param panel: who else sits on the panel, each with a council, if any.
     """
 
     subject: str
@@ -137,11 +155,14 @@ class Attempt:
     revision: int | None = None
     draft_version: int | None = None
     eligibility: Sequence[Rule] | None = None
+    assesses: bool = False
+    content_hash: str | None = None
+    panel: Sequence[tuple[str, str | None]] = ()
 
     @classmethod
     def by(cls, principal: Principal, **rest: Any) -> Self:
         """Return the attempt of a caller."""
-        return cls(subject=principal.subject, council=principal.council, **rest)
+        return cls(subject=principal.subject, council=principal.council, assesses=principal.has(ASSESSOR), **rest)
 
 
 #: The attempt of nobody in particular: what follows from something else, or was done in another service.
@@ -205,6 +226,30 @@ def _disinterested(case: Case, attempt: Attempt) -> None:
         raise Forbidden("conflict_of_interest", interest)
 
 
+def _content_is_what_was_read(case: Case, attempt: Attempt) -> None:
+    if attempt.content_hash not in (None, case.content_hash):
+        raise Conflict(
+            "other_content",
+            f"What you looked at is not revision {case.revision} of {case.reference}, whose content has the hash "
+            f"{case.content_hash}. Read it with get_revision, then decide on what it says.",
+            {"content_hash": [f"The content of revision {case.revision} has the hash {case.content_hash}."]},
+        )
+
+
+def _panel_is_disinterested(case: Case, attempt: Attempt) -> None:
+    reasons = {
+        f"panel.{place}": reason
+        for place, (person, council) in enumerate(attempt.panel)
+        if (reason := case.interest_of(person, council, name=person)) is not None
+    }
+    if reasons:
+        raise Forbidden(
+            "conflict_of_interest",
+            "The panel decides without those who have an interest. " + " ".join(reasons.values()),
+            {place: [reason] for place, reason in reasons.items()},
+        )
+
+
 def _not_declared_before(case: Case, attempt: Attempt) -> None:
     if attempt.subject in case.conflicted:
         raise Conflict("already_declared", f"You have already declared a conflict of interest in {case.reference}.")
@@ -224,6 +269,51 @@ def _quorum_reached(case: Case, attempt: Attempt) -> None:
             "no_quorum",
             f"{case.reference} has {len(case.counted)} of the {case.quorum} assessments that a decision needs; "
             "ask the assessors for theirs first.",
+        )
+
+
+def _has_room(case: Case, attempt: Attempt) -> None:
+    if len(case.assessors) >= MAX_ASSESSMENTS:
+        raise Conflict(
+            "enough_assessments",
+            f"Revision {case.revision} of {case.reference} has {MAX_ASSESSMENTS} assessments and takes no more; the "
+            "panel can decide on these.",
+        )
+
+
+def _has_not_moderated(case: Case, attempt: Attempt) -> None:
+    if attempt.subject in case.moderators:
+        raise Forbidden(
+            "knows_the_scores",
+            f"You moderated revision {case.revision} of {case.reference} and know what the others found, so somebody "
+            "else must assess it.",
+        )
+
+
+def _own_scores_given(case: Case, attempt: Attempt) -> None:
+    if attempt.assesses and attempt.subject not in case.assessors:
+        raise Forbidden(
+            "own_scores_first",
+            f"You are an assessor as well: give your own scores of revision {case.revision} of {case.reference} first, "
+            "or leave this to a chair who does not assess.",
+        )
+
+
+def _not_moderated_before(case: Case, attempt: Attempt) -> None:
+    if case.moderated:
+        raise Conflict(
+            "already_moderated",
+            f"{case.reference} has a moderation note on these assessments; say what else there is to say in the "
+            "decision's minute.",
+        )
+
+
+def _moderated_if_wide(case: Case, attempt: Attempt) -> None:
+    if case.wide_spread and not case.moderated:
+        raise Conflict(
+            "moderation_needed",
+            f"The assessments of {case.reference} are far apart. Read get_assessment_summary, talk to the assessors, "
+            "and put into a note, with moderate, why the panel can decide on them; then repeat this.",
         )
 
 
@@ -247,6 +337,11 @@ def _leads_to(target: State, *sources: State) -> dict[State, State]:
     return dict.fromkeys(sources, target)
 
 
+_DECIDING: tuple[Guard, ...] = (
+    *(_revision_is_current, _content_is_what_was_read, _disinterested, _panel_is_disinterested, _own_scores_given),
+    *(_quorum_reached, _moderated_if_wide),
+)
+
 TRANSITIONS: Mapping[Action, Transition] = {
     Action.EDIT: Transition(_stays_in(State.DRAFT, State.CHANGES_REQUESTED), (_draft_is_current,)),
     Action.SUBMIT: Transition(_leads_to(State.SUBMITTED, State.DRAFT, State.CHANGES_REQUESTED), (_eligible,)),
@@ -257,17 +352,18 @@ TRANSITIONS: Mapping[Action, Transition] = {
         _stays_in(State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED), (_not_declared_before,)
     ),
     Action.ASSESS: Transition(
-        _stays_in(State.UNDER_ASSESSMENT), (_revision_is_current, _disinterested, _not_assessed_before)
+        _stays_in(State.UNDER_ASSESSMENT),
+        (_revision_is_current, _disinterested, _not_assessed_before, _has_not_moderated, _has_room),
+    ),
+    Action.MODERATE: Transition(
+        _stays_in(State.UNDER_ASSESSMENT),
+        (_revision_is_current, _disinterested, _own_scores_given, _quorum_reached, _not_moderated_before),
     ),
     Action.REQUEST_CHANGES: Transition(
         _leads_to(State.CHANGES_REQUESTED, State.SUBMITTED, State.UNDER_ASSESSMENT), (_disinterested,)
     ),
-    Action.APPROVE: Transition(
-        _leads_to(State.APPROVED, State.UNDER_ASSESSMENT), (_revision_is_current, _disinterested, _quorum_reached)
-    ),
-    Action.REJECT: Transition(
-        _leads_to(State.REJECTED, State.UNDER_ASSESSMENT), (_revision_is_current, _disinterested, _quorum_reached)
-    ),
+    Action.APPROVE: Transition(_leads_to(State.APPROVED, State.UNDER_ASSESSMENT), _DECIDING),
+    Action.REJECT: Transition(_leads_to(State.REJECTED, State.UNDER_ASSESSMENT), _DECIDING),
     Action.WITHDRAW: Transition(
         _leads_to(State.WITHDRAWN, State.DRAFT, State.SUBMITTED, State.UNDER_ASSESSMENT, State.CHANGES_REQUESTED)
     ),

@@ -2,9 +2,8 @@
 
 from services.proposals.handlers.assessing import (
     declare_conflict,
-    determine,
+    get_assessment_summary,
     list_assessments,
-    request_changes,
     submit_assessment,
 )
 from services.proposals.handlers.mirroring import (
@@ -13,6 +12,7 @@ from services.proposals.handlers.mirroring import (
     mirror_member_joined,
     mirror_project_funded,
 )
+from services.proposals.handlers.panel import determine, moderate, request_changes
 from services.proposals.handlers.proposing import (
     check_eligibility,
     confirm_participation,
@@ -35,6 +35,7 @@ __all__ = [
     "declare_conflict",
     "decline_participation",
     "determine",
+    "get_assessment_summary",
     "get_proposal",
     "get_revision",
     "get_round",
@@ -45,6 +46,7 @@ __all__ = [
     "mirror_award_offered",
     "mirror_member_joined",
     "mirror_project_funded",
+    "moderate",
     "open_round",
     "request_changes",
     "submit_assessment",

@@ -11,7 +11,6 @@ from services.proposals.domain import eligibility, lifecycle, rounds
 from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
 from services.proposals.models import Participation, Proposal, ReferenceCounter, Revision
 from shared import clock, ids
-from shared.errors import NotFound
 from shared.fields import Command
 from shared.proposal_content import ProposalContent
 from shared.security.principal import Principal
@@ -59,6 +58,7 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
     attempt = Attempt.by(principal, draft_version=command.expected_revision)
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.EDIT, attempt)
     proposal.draft_version += 1
+    proposal.rewritten_by = sorted({*(proposal.rewritten_by or ()), principal.subject})
     _write_draft(proposal, command.content)
     return views.of_proposal(principal, proposal)
 
@@ -154,10 +154,7 @@ def list_proposals(session: Session, principal: Principal, command: Command) -> 
 def get_revision(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a frozen revision. :raises NotFound: when the caller may not know of the proposal, or it has none such."""
     proposal = store.proposal_by_id(session, principal, command.proposal_id)
-    revision = proposal.revisions.get(command.revision)
-    if revision is None:
-        raise NotFound("revision_not_found", f"{proposal.reference} has been handed in {proposal.revision} times.")
-    return views.of_revision(revision)
+    return views.of_revision(store.revision_of(proposal, command.revision))
 
 
 def _led_by(session: Session, principal: Principal, command: Command) -> Proposal:
