@@ -338,7 +338,7 @@ def _leads_to(target: State, *sources: State) -> dict[State, State]:
 
 
 _DECIDING: tuple[Guard, ...] = (
-    *(_revision_is_current, _content_is_what_was_read, _disinterested, _panel_is_disinterested, _own_scores_given),
+    *(_revision_is_current, _content_is_what_was_read, _disinterested, _own_scores_given, _panel_is_disinterested),
     *(_quorum_reached, _moderated_if_wide),
 )
 
