@@ -126,7 +126,7 @@ def proposal_approved(
             }
             for part in revision.participations
         ],
-        "results": [
+        "criterion_results": [
             {"criterion": each.criterion.key, "mean": two_places(each.mean), "spread": each.spread}
             for each in tally.criteria
         ],

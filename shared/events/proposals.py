@@ -163,7 +163,9 @@ class ProposalApproved(Determination):
     submitted_at = Moment(load_default=None)
     submitted_by = Person(load_default=None)
     confirmations = Items(fields.Nested(CouncilsWord), load_default=None, validate=validate.Length(max=MAX_COUNCILS))
-    results = Items(fields.Nested(CriterionResult), load_default=None, validate=validate.Length(max=MAX_CRITERIA))
+    criterion_results = Items(
+        fields.Nested(CriterionResult), load_default=None, validate=validate.Length(max=MAX_CRITERIA)
+    )
 
 
 class ProposalRejected(Determination):

@@ -201,7 +201,7 @@ def test_an_approval_carries_all_that_others_will_ever_need(programme: Programme
         "spread": "15.00",
         "wide_spread": False,
         "moderated": False,
-        "results": [
+        "criterion_results": [
             {"criterion": "user-need", "mean": "8.50", "spread": 1},
             {"criterion": "savings", "mean": "8.00", "spread": 2},
             {"criterion": "reuse", "mean": "7.00", "spread": 2},
@@ -217,9 +217,7 @@ def test_an_approval_carries_all_that_others_will_ever_need(programme: Programme
 
 
 def test_whoever_gets_an_approval_can_check_its_content(programme: Programme) -> None:
-    programme.decided(
-        problem="Füße, naïve, 漢字 \U0001f600 and “quotes”.\nA second line.\tA tab.", match_funding_pence=0
-    )
+    programme.decided(problem="Füße, naïve, 漢字 \U0001f600 and “quotes”.\nA second line.\tA tab.")
     (event,) = programme.told("proposal_approved")
     canonical = json.dumps(event.data["content"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert hashlib.sha256(canonical.encode()).hexdigest() == event.data["content_hash"]
