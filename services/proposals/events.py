@@ -103,14 +103,22 @@ def _determined(proposal: Proposal, decision: Decision, tally: Tally) -> dict[st
     }
 
 
+def as_frozen(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a revision as Python values, and nothing else.
+
+    Nothing is filled in that was not there when it was frozen, or it would no longer have its hash.
+    """
+    loaded: dict[str, Any] = ProposalContent(partial=True).load(content)
+    return loaded
+
+
 def proposal_approved(
     session: Session, proposal: Proposal, revision: Revision, decision: Decision, tally: Tally
 ) -> None:
     """The panel approved; everything that others will ever need travels along."""
     data = {
         **_determined(proposal, decision, tally),
-        # Partial: nothing is filled in that the frozen content lacks, or it would no longer have its hash.
-        "content": ProposalContent(partial=True).load(revision.content),
+        "content": as_frozen(revision.content),
         "approved_at": decision.decided_at,
         "round_reference": proposal.round.reference,
         "round_title": proposal.round.title,
