@@ -171,8 +171,9 @@ class Revision(Base):
     submitted_by: Mapped[str] = mapped_column(String(128))
 
     proposal: Mapped[Proposal] = relationship(back_populates="revisions")
-    participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position")
-    assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id")
+    # Who had a part in any revision matters to each decision: all revisions' at once, however many there are.
+    participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position", lazy="selectin")
+    assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id", lazy="selectin")
     moderations: Mapped[list["Moderation"]] = relationship(order_by="Moderation.id")
     change_request: Mapped["ChangeRequest | None"] = relationship()
     decision: Mapped["Decision | None"] = relationship()

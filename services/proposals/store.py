@@ -74,6 +74,7 @@ def case_of(proposal: Proposal) -> Case:
         assessors=frozenset(assessment.assessor for assessment in current.assessments) if current else frozenset(),
         conflicted=conflicted,
         involved=frozenset(_involved_in(proposal)),
+        councils_of=_councils_of_assessors(proposal),
         content_hash=current.content_hash if current else None,
         wide_spread=tally is not None and tally.wide,
         moderators=frozenset(note.moderated_by for note in current.moderations) if current else frozenset(),
@@ -111,8 +112,8 @@ def tally_of(revision: Revision, conflicted: Collection[str]) -> scoring.Tally |
 
 def is_moderated(revision: Revision, conflicted: Collection[str]) -> bool:
     """Tell whether a moderation note is on the very assessments that count now."""
-    ids = [str(given.id) for given in counted(revision, conflicted)]
-    return any(note.assessments == ids for note in revision.moderations)
+    ids = {str(given.id) for given in counted(revision, conflicted)}
+    return any(set(note.assessments) == ids for note in revision.moderations)
 
 
 def _involved_in(proposal: Proposal) -> Iterator[str]:
@@ -121,6 +122,15 @@ def _involved_in(proposal: Proposal) -> Iterator[str]:
     for revision in proposal.revisions.values():
         yield revision.submitted_by
         yield from (part.answered_by for part in revision.participations if part.answered_by is not None)
+
+
+def _councils_of_assessors(proposal: Proposal) -> dict[str, set[str]]:
+    councils: dict[str, set[str]] = {}
+    for revision in proposal.revisions.values():
+        for given in revision.assessments:
+            if given.council is not None:
+                councils.setdefault(given.assessor, set()).add(given.council)
+    return councils
 
 
 def members_on(session: Session, day: date, among: Collection[str]) -> set[str]:

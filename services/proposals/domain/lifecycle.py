@@ -87,7 +87,8 @@ class Case:
     :param answers: what each council that takes part said to the current revision.
     :param assessors: who has assessed the current revision.
     :param conflicted: who has declared a conflict of interest in the proposal.
-    :param involved: who wrote the proposal, handed it in, or answered for a council.
+    :param involved: who wrote the proposal, handed it in, or answered for a council, in any revision.
+    :param councils_of: of which councils people have assessed a revision, this one or an earlier one.
     :param quorum: how many assessments a decision needs.
     :param content_hash: of the current revision; None before the first.
     :param wide_spread: whether the assessments that count are far apart.
@@ -104,6 +105,7 @@ class Case:
     assessors: Collection[str] = frozenset()
     conflicted: Collection[str] = frozenset()
     involved: Collection[str] = frozenset()
+    councils_of: Mapping[str, Collection[str]] = field(default_factory=dict)
     content_hash: str | None = None
     wide_spread: bool = False
     moderators: Collection[str] = frozenset()
@@ -127,7 +129,8 @@ class Case:
         :param name: what the sentence calls that person, when it is told to somebody else.
         """
         you, your_council = (name, f"The council of {name}") if name else ("You", "Your council")
-        if council in self.answers:
+        # Another token of the same person may name no council.
+        if not self.answers.keys().isdisjoint({council, *self.councils_of.get(subject, ())}):
             return f"{your_council} takes part in {self.reference}, so somebody from elsewhere must do this."
         if subject in self.involved:
             return f"{you} wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."

@@ -173,6 +173,24 @@ def test_an_assessor_whose_council_joins_later_is_shut_out_from_then_on(programm
         _summary(programme, proposal_id, glasgows, revision=1)
 
 
+def test_leaving_the_council_out_of_the_token_does_not_let_its_assessor_back_in(programme: Programme) -> None:
+    glasgows, nobodys = (
+        assessor("fergus", GLASGOW),
+        Principal(assessor("fergus", GLASGOW).subject, frozenset({ASSESSOR})),
+    )
+    proposal_id = programme.under_assessment()
+    programme.assess(proposal_id, glasgows)
+    second = _next_revision(programme, proposal_id, participants=[ABERDEENSHIRE, GLASGOW])
+    with pytest.raises(Forbidden, match="Your council takes part"):
+        programme.assess(proposal_id, nobodys, revision=second)
+    for name in ("ailsa", "brodie"):
+        programme.assess(proposal_id, assessor(name), revision=second)
+    decision = {"proposal_id": proposal_id, "revision": second, "outcome": "approved", "minute": MINUTE}
+    with pytest.raises(Forbidden) as error:
+        programme.call("determine", chair(), **decision, panel=[{"person": glasgows.subject}])
+    assert error.value.fields == {"panel.0": [error.value.message.partition("interest. ")[2]]}
+
+
 def test_whoever_confirmed_an_earlier_revision_does_not_judge_a_later_one_without_their_council(
     programme: Programme,
 ) -> None:

@@ -129,7 +129,7 @@ def test_there_is_no_spread_if_and_only_if_all_are_equal(drawn: tuple[Any, Any])
     for of_criterion in found.criteria:
         assert (of_criterion.spread == 0) == (len(set(of_criterion.scores)) == 1)
     # Totals are no further apart than the scores that they are made of let them be.
-    assert 0 <= found.spread <= sum(each.criterion.weight * each.spread for each in found.criteria) / MAX_SCORE
+    assert 0 <= found.spread * MAX_SCORE <= sum(each.criterion.weight * each.spread for each in found.criteria)
 
 
 @given(assessed(), st.randoms())
