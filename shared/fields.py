@@ -13,6 +13,7 @@ from uuid import UUID
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from shared import councils, periods
+from shared.security.principal import MAX_SUBJECT_LENGTH, is_subject, normal_subject
 
 #: Fields at fault that an error names, and letters of what it says of each: enough to correct a request by.
 MAX_FAULTS = 50
@@ -126,6 +127,30 @@ class Gss(fields.String):
         if not councils.is_council(code):
             raise ValidationError("This is not the GSS code of a Scottish council; it looks like S12000036.")
         return code
+
+
+class Person(fields.String):
+    """A person, as a token names its subject; capitals are read as the small letters that a token has."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> str:
+        subject = normal_subject(super()._deserialize(value, attr, data, **kwargs) or "")
+        if not is_subject(subject):
+            raise ValidationError(
+                f"Name a person as their token does, in at most {MAX_SUBJECT_LENGTH} letters, digits and signs without"
+                " spaces, such as an e-mail address."
+            )
+        return subject
+
+
+class Flag(fields.Boolean):
+    """True or false. A number or a text that may mean as much is refused."""
+
+    default_error_messages = {"invalid": "Give true or false, without quotes."}
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 class Pence(fields.Integer):

@@ -7,7 +7,20 @@ from typing import Any
 from marshmallow import fields, validate
 
 from docs.generate.json_schema import bounds_in_words
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import (
+    Day,
+    DecimalString,
+    FinancialYear,
+    Flag,
+    Gss,
+    Id,
+    Key,
+    Moment,
+    Pence,
+    Person,
+    Text,
+    WholeNumber,
+)
 from shared.messaging.idempotency import IdempotencyKey
 from shared.proposal_content import NoRepeats
 
@@ -17,6 +30,8 @@ Link = Callable[[str], str]
 _TYPES: dict[type, Callable[[Any], str]] = {
     Id: lambda field: "identifier",
     Gss: lambda field: "council",
+    Person: lambda field: "person",
+    Flag: lambda field: "`true` or `false`",
     Day: lambda field: "day",
     Moment: lambda field: "moment",
     FinancialYear: lambda field: "financial year",

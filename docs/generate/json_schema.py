@@ -15,8 +15,23 @@ from marshmallow import Schema, fields, validate
 
 from docs.generate.glossary import meaning_of, purpose_of
 from shared.councils import all_councils
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import (
+    Day,
+    DecimalString,
+    FinancialYear,
+    Flag,
+    Gss,
+    Id,
+    Items,
+    Key,
+    Moment,
+    Pence,
+    Person,
+    Text,
+    WholeNumber,
+)
 from shared.proposal_content import NoRepeats
+from shared.security.principal import MAX_SUBJECT_LENGTH
 
 JsonSchema = dict[str, Any]
 SomeField = fields.Field[Any]
@@ -43,6 +58,14 @@ SCALARS: dict[str, JsonSchema] = {
         "type": "string",
         "enum": list(all_councils()),
         "examples": ["S12000036"],
+    },
+    "Person": {
+        "description": "A person, as a token names its subject: an e-mail address, say.",
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_SUBJECT_LENGTH,
+        "pattern": r"^[!-@\[-~]+$",
+        "examples": ["chair@commonweal.example"],
     },
     "Day": {
         "description": "A date.",
@@ -192,6 +215,8 @@ def _of_nested(field: SomeField) -> JsonSchema:
 _OF_FIELD: dict[type, Callable[[Any], JsonSchema]] = {
     Id: _refer("Id"),
     Gss: _refer("Gss"),
+    Person: _refer("Person"),
+    Flag: lambda field: {"type": "boolean"},
     Day: _refer("Day"),
     Moment: _refer("Moment"),
     FinancialYear: _refer("FinancialYear"),

@@ -159,9 +159,13 @@ class Story:
         self._day("decided_on")
         chair = self._as(self.programme.panel_chair)
         for key, decision in self.data["decisions"].items():
+            # Those who scored it sit on the panel.
+            members = [self.programme.assessors[given["assessor"]] for given in self.data["assessments"][key]]
             self.proposals[key] = chair.proposals.determine(
                 proposal_id=self.proposals[key]["proposal_id"],
                 revision=self.proposals[key]["revision"],
+                content_hash=self.proposals[key]["content_hash"],
+                panel=[{"person": member.address, "council": member.council} for member in members],
                 **decision,
             )
         self.screen.table(

@@ -100,26 +100,50 @@ def sees_draft(principal: Principal, proposal: Proposal) -> bool:
     "assessments",
     "Of a proposal that the caller may know of. CDO: all assessments. The chair: all, until the decision only of"
     " proposals in which the chair has no interest. Assessors, also those who chair: those of the revisions that they"
-    " have assessed themselves.",
+    " have assessed themselves; until the decision only their own where they have come to have an interest.",
 )
 def assessments(principal: Principal, proposal: Proposal, case: Case) -> ColumnElement[bool]:
     """Return the condition that an assessment of a proposal meets when the caller may read it."""
     if _reads_all_assessments(principal, case):
         return true()
+    if not _may_compare(principal, case):
+        return Assessment.assessor == principal.subject
     own = aliased(Assessment)
     assessed = select(own.revision).where(own.proposal_id == proposal.id, own.assessor == principal.subject)
     return Assessment.revision.in_(assessed)
 
 
+@enforces(
+    "assessment_summaries",
+    "Those of the revisions of which the caller may read every assessment: all for the CDO; for the chair until the"
+    " decision only those of proposals in which the chair has no interest; for assessors, also those who chair, those"
+    " that they have assessed themselves, until the decision unless they have come to have an interest. Any other of a"
+    " proposal that the caller may know of is refused as `Forbidden`.",
+)
+def summaries(principal: Principal, revision: Revision, case: Case) -> None:
+    """:raises Forbidden: unless the caller may read every assessment of the revision."""
+    if not _reads_assessments_of(principal, revision, case):
+        raise Forbidden(
+            "assessments_not_yet_yours",
+            f"You may not read the assessments of revision {revision.number} of {case.reference}: assessors read them "
+            "once they have given their own scores, and nobody before the decision who has an interest.",
+        )
+
+
 def sees_score(principal: Principal, proposal: Proposal, case: Case) -> bool:
-    """Tell whether the caller sees what the assessments of the current revision come to.
+    """Tell whether the caller sees what the assessments of the current revision come to, and how far apart they are.
 
     The councils that take part, and assessors who have not given their scores, learn it with the decision.
     """
-    return (
-        proposal.state in DECIDED
-        or _reads_all_assessments(principal, case)
-        or _has_assessed(principal, proposal.current)
+    return proposal.state in DECIDED or (
+        proposal.current is not None and _reads_assessments_of(principal, proposal.current, case)
+    )
+
+
+def _reads_assessments_of(principal: Principal, revision: Revision, case: Case) -> bool:
+    """Tell whether :data:`assessments` shows the caller every assessment of a revision."""
+    return _reads_all_assessments(principal, case) or (
+        _may_compare(principal, case) and any(given.assessor == principal.subject for given in revision.assessments)
     )
 
 
@@ -130,11 +154,9 @@ def _reads_all_assessments(principal: Principal, case: Case) -> bool:
     """
     if principal.has(ASSESSOR):
         return False
-    if principal.has(CDO):
-        return True
-    disinterested = case.interest_of(principal.subject, principal.council) is None
-    return principal.has(PANEL_CHAIR) and (disinterested or case.state in DECIDED)
+    return principal.has(CDO) or (principal.has(PANEL_CHAIR) and _may_compare(principal, case))
 
 
-def _has_assessed(principal: Principal, revision: Revision | None) -> bool:
-    return revision is not None and any(given.assessor == principal.subject for given in revision.assessments)
+def _may_compare(principal: Principal, case: Case) -> bool:
+    """Tell whether nothing speaks against the caller's knowing what others found: until the decision, an interest."""
+    return case.state in DECIDED or case.interest_of(principal.subject, principal.council) is None

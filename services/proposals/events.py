@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.proposals.domain.lifecycle import Answer
+from services.proposals.domain.scoring import Tally, two_places
 from services.proposals.models import ChangeRequest, Decision, Participation, Proposal, Revision, Round, RoundChange
 from shared.events.catalogue import event_type
 from shared.messaging import outbox
@@ -81,33 +82,76 @@ def changes_requested(session: Session, proposal: Proposal, request: ChangeReque
     _record(session, "changes_requested", proposal, data)
 
 
-def proposal_assessed(session: Session, proposal: Proposal, assessments: int, at: datetime) -> None:
+def proposal_assessed(session: Session, proposal: Proposal, tally: Tally, at: datetime) -> None:
     """The quorum is reached, or the score that it gave has changed since."""
-    data = {**_about(proposal), "assessments": assessments, "score": proposal.score, "assessed_at": at}
+    data = {
+        **_about(proposal),
+        "assessments": len(tally.totals),
+        "score": proposal.score,
+        "spread": two_places(tally.spread),
+        "wide_spread": tally.wide,
+        "assessed_at": at,
+    }
     _record(session, "proposal_assessed", proposal, data)
 
 
-def proposal_approved(session: Session, proposal: Proposal, revision: Revision, decision: Decision) -> None:
-    """The panel approved; everything that funding needs travels along."""
-    data = {
+def _determined(proposal: Proposal, decision: Decision, tally: Tally) -> dict[str, Any]:
+    return {
         **_about(proposal),
-        "content_hash": revision.content_hash,
+        "content_hash": decision.content_hash,
         "score": decision.score,
-        "content": ProposalContent().load(revision.content),
         "minute": decision.minute,
+        "assessments": len(tally.totals),
+        "spread": decision.spread,
+        "wide_spread": decision.wide_spread,
+        "moderated": decision.moderated,
+        "decided_by": decision.decided_by,
+        "panel": decision.panel,
+    }
+
+
+def as_frozen(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a revision as Python values, and nothing else.
+
+    Nothing is filled in that was not there when it was frozen, or it would no longer have its hash.
+    """
+    loaded: dict[str, Any] = ProposalContent(partial=True).load(content)
+    return loaded
+
+
+def proposal_approved(
+    session: Session, proposal: Proposal, revision: Revision, decision: Decision, tally: Tally
+) -> None:
+    """The panel approved; everything that others will ever need travels along."""
+    data = {
+        **_determined(proposal, decision, tally),
+        "content": as_frozen(revision.content),
         "approved_at": decision.decided_at,
+        "round_reference": proposal.round.reference,
+        "round_title": proposal.round.title,
+        "rules": revision.rules,
+        "submitted_at": revision.submitted_at,
+        "submitted_by": revision.submitted_by,
+        "confirmations": [
+            {
+                "council": part.council,
+                "revision": part.revision,
+                "confirmed_at": part.answered_at,
+                "confirmed_by": part.answered_by,
+            }
+            for part in revision.participations
+        ],
+        "criterion_results": [
+            {"criterion": each.criterion.key, "mean": two_places(each.mean), "spread": each.spread}
+            for each in tally.criteria
+        ],
     }
     _record(session, "proposal_approved", proposal, data)
 
 
-def proposal_rejected(session: Session, proposal: Proposal, decision: Decision) -> None:
+def proposal_rejected(session: Session, proposal: Proposal, decision: Decision, tally: Tally) -> None:
     """The panel rejected."""
-    data = {
-        **_about(proposal),
-        "score": decision.score,
-        "minute": decision.minute,
-        "rejected_at": decision.decided_at,
-    }
+    data = {**_determined(proposal, decision, tally), "rejected_at": decision.decided_at}
     _record(session, "proposal_rejected", proposal, data)
 
 

@@ -176,6 +176,8 @@ class Proposal(Base):
     score: Mapped[str | None] = mapped_column(String(6))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(String(128))
+    #: Who has written the draft since; None for nobody, and where it was not kept.
+    rewritten_by: Mapped[list[str] | None] = mapped_column(Json)
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     withdrawn_by: Mapped[str | None] = mapped_column(String(128))
     withdrawal_reason: Mapped[str | None] = mapped_column(Text)
@@ -213,8 +215,10 @@ class Revision(Base):
     submitted_by: Mapped[str] = mapped_column(String(128))
 
     proposal: Mapped[Proposal] = relationship(back_populates="revisions")
+    # Who had a part in any revision matters to each decision: all revisions' at once, however many there are.
     participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position", lazy="selectin")
-    assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id")
+    assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id", lazy="selectin")
+    moderations: Mapped[list["Moderation"]] = relationship(order_by="Moderation.id")
     change_request: Mapped["ChangeRequest | None"] = relationship()
     decision: Mapped["Decision | None"] = relationship()
 
@@ -286,6 +290,24 @@ class Assessment(Base):
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+class Moderation(Base):
+    """The panel's note on why assessments are far apart, or on them at all. The database refuses to change it.
+
+    ``assessments`` are the ids of those that counted then, in order: the note is on these and no others.
+    """
+
+    __tablename__ = "moderations"
+    __table_args__ = (_of_revision(), {"info": APPEND_ONLY})
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    proposal_id: Mapped[UUID] = mapped_column(index=True)
+    revision: Mapped[int]
+    note: Mapped[str] = mapped_column(Text)
+    assessments: Mapped[list[str]] = mapped_column(Json)
+    moderated_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    moderated_by: Mapped[str] = mapped_column(String(128))
+
+
 class ChangeRequest(Base):
     """The panel sent a revision back."""
 
@@ -300,7 +322,10 @@ class ChangeRequest(Base):
 
 
 class Decision(Base):
-    """What the panel determined, on which revision and score. The database refuses to change it."""
+    """What the panel determined, on which revision and score, and who sat. The database refuses to change it.
+
+    What stands last is None where a version decided that did not keep it; the revision's own hash is frozen as well.
+    """
 
     __tablename__ = "decisions"
     __table_args__ = (
@@ -316,6 +341,11 @@ class Decision(Base):
     minute: Mapped[str] = mapped_column(Text)
     decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
     decided_by: Mapped[str] = mapped_column(String(128))
+    content_hash: Mapped[str | None] = mapped_column(String(64))
+    spread: Mapped[str | None] = mapped_column(String(6))
+    wide_spread: Mapped[bool | None]
+    moderated: Mapped[bool | None]
+    panel: Mapped[list[dict[str, Any]] | None] = mapped_column(Json)
 
 
 class Award(Base):

@@ -5,12 +5,12 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from services.proposals.domain import rounds
-from services.proposals.domain.lifecycle import State
+from services.proposals.domain.lifecycle import MAX_ASSESSMENTS, State
 from services.proposals.domain.scoring import MAX_SCORE
 from shared import clock
-from shared.events.proposals import Criterion
+from shared.events.proposals import MAX_PANEL, Criterion, PanelMember
 from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
-from shared.proposal_content import ProposalContent
+from shared.proposal_content import NoRepeats, ProposalContent
 from shared.storage.paging import PageRequest
 
 REASON_LENGTH = 2000
@@ -194,6 +194,28 @@ class ListAssessments(PageRequest):
     proposal_id = Id(required=True)
 
 
+class GetAssessmentSummary(GetProposal):
+    """Which proposal, and which revision of it; the current one unless it is given."""
+
+    revision = WholeNumber(minimum=1, maximum=1_000_000, load_default=None, allow_none=True)
+
+
+class Moderate(GetRevision):
+    """The panel's note on the assessments of a revision: why they are far apart, and why it can decide on them.
+
+    ``assessments``, the ids of those that the note was written on, makes sure that none has been added or set aside
+    since.
+    """
+
+    note = Text(required=True, max_length=MINUTE_LENGTH, lines=True)
+    assessments = Items(
+        Id(),
+        load_default=None,
+        allow_none=True,
+        validate=[validate.Length(max=MAX_ASSESSMENTS, error="Name at most {max} assessments."), NoRepeats()],
+    )
+
+
 class RequestChanges(GetProposal):
     """The proposal to send back to its lead council, and what should change."""
 
@@ -201,12 +223,26 @@ class RequestChanges(GetProposal):
 
 
 class Determine(GetRevision):
-    """What the panel decided on a revision, and its minute."""
+    """What the panel decided on a revision, and its minute.
+
+    ``content_hash``, that of what the panel looked at, makes sure that it is this revision's. ``panel`` names who sat;
+    the caller, who chairs it, is on it anyway.
+    """
 
     outcome = fields.String(
         required=True, validate=validate.OneOf(["approved", "rejected"], error="Choose one of: {choices}.")
     )
     minute = Text(required=True, max_length=MINUTE_LENGTH, lines=True)
+    content_hash = Text(max_length=64, load_default=None, allow_none=True)
+    panel = Items(
+        fields.Nested(PanelMember),
+        load_default=None,
+        allow_none=True,
+        validate=[
+            validate.Length(max=MAX_PANEL, error="Name at most {max} people beside the chair."),
+            NoRepeats("person"),
+        ],
+    )
 
 
 # --- answers ---
@@ -295,14 +331,22 @@ class ChangeRequestView(Schema):
 
 
 class DecisionView(Schema):
-    """What the panel determined."""
+    """What the panel determined, on which content, and who sat, the chair first.
+
+    ``spread``, ``wide_spread``, ``moderated`` and ``panel`` are null in decisions of before they were kept.
+    """
 
     revision = fields.Integer()
     outcome = fields.String()
+    content_hash = fields.String()
     score = fields.String()
+    spread = fields.String(allow_none=True)
+    wide_spread = fields.Boolean(allow_none=True)
+    moderated = fields.Boolean(allow_none=True)
     minute = fields.String()
     decided_at = Moment()
     decided_by = fields.String()
+    panel = fields.List(fields.Nested(PanelMember), allow_none=True)
 
 
 class AwardView(Schema):
@@ -362,6 +406,8 @@ class ProposalView(Schema):
     submitted_at = Moment(allow_none=True)
     confirmations = fields.List(fields.Nested(Confirmation))
     score = fields.String(allow_none=True)
+    spread = fields.String(allow_none=True)
+    wide_spread = fields.Boolean(allow_none=True)
     change_request = fields.Nested(ChangeRequestView, allow_none=True)
     decision = fields.Nested(DecisionView, allow_none=True)
     award = fields.Nested(AwardView, allow_none=True)
@@ -488,3 +534,58 @@ class AssessmentPage(Schema):
 
     items = fields.List(fields.Nested(AssessmentView))
     next_cursor = fields.String(allow_none=True)
+
+
+class ModerationView(Schema):
+    """A moderation note, and the ids of the assessments that it is on: those that counted when it was written."""
+
+    moderation_id = Id(attribute="id")
+    proposal_id = Id()
+    revision = fields.Integer()
+    note = fields.String()
+    assessments = fields.List(fields.String())
+    moderated_at = Moment()
+    moderated_by = fields.String()
+
+
+class CriterionSummary(Schema):
+    """How a criterion was scored by the assessments that count; null below the quorum."""
+
+    criterion = fields.String()
+    title = fields.String()
+    weight = fields.Integer()
+    mean = fields.String(allow_none=True)
+    lowest = fields.Integer(allow_none=True)
+    highest = fields.Integer(allow_none=True)
+    spread = fields.Integer(allow_none=True)
+    wide = fields.Boolean(allow_none=True)
+
+
+class AssessmentTotal(Schema):
+    """What one assessment comes to, out of 100. One that does not count was set aside for a conflict of interest."""
+
+    assessment_id = Id(attribute="id")
+    assessor = fields.String()
+    council = fields.String(allow_none=True)
+    total = fields.String()
+    counts = fields.Boolean()
+
+
+class AssessmentSummaryView(Schema):
+    """What the assessments of a revision come to, and how far apart they are; oldest first.
+
+    ``score``, ``spread`` and ``wide_spread`` are null below the quorum. Where the spread is wide the panel decides once
+    ``moderated`` is true: there is a note on the very assessments that count.
+    """
+
+    proposal_id = Id()
+    reference = fields.String()
+    revision = fields.Integer()
+    quorum = fields.Integer()
+    assessments = fields.List(fields.Nested(AssessmentTotal))
+    score = fields.String(allow_none=True)
+    spread = fields.String(allow_none=True)
+    wide_spread = fields.Boolean(allow_none=True)
+    criteria = fields.List(fields.Nested(CriterionSummary))
+    moderated = fields.Boolean()
+    moderations = fields.List(fields.Nested(ModerationView))

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.proposals import access, handlers, schemas
-from services.proposals.models import Round
+from services.proposals.models import Moderation, Round
 from shared.audit.sealer import Sealing
 from shared.fields import Command
 from shared.messaging.by_the_clock import by_the_clock
@@ -130,6 +130,22 @@ class ProposalsService:
     def list_assessments(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Return a page of a proposal's assessments."""
         return handlers.list_assessments(session, principal, command)
+
+    @rpc(
+        schemas.GetAssessmentSummary,
+        schemas.AssessmentSummaryView,
+        roles={ASSESSOR, PANEL_CHAIR, CDO},
+        scope=access.summaries,
+        reads=True,
+    )
+    def get_assessment_summary(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return what a revision's assessments come to, and how far apart they are."""
+        return handlers.get_assessment_summary(session, principal, command)
+
+    @rpc(schemas.Moderate, schemas.ModerationView, roles={PANEL_CHAIR}, scope=access.DISINTERESTED)
+    def moderate(self, session: Session, principal: Principal, command: Command) -> Moderation:
+        """Put the panel's note on a revision's assessments; where they are far apart, no decision without one."""
+        return handlers.moderate(session, principal, command)
 
     @rpc(schemas.RequestChanges, schemas.ProposalView, roles={PANEL_CHAIR}, scope=access.DISINTERESTED)
     def request_changes(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from services.proposals import access
+from services.proposals.domain import scoring
 from services.proposals.domain.lifecycle import UNDECIDED, Case, State
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.domain.sign_off import Request, Word, requests
-from services.proposals.models import Member, Proposal, Revision, Round, RoundChange
+from services.proposals.models import Assessment, Member, Proposal, Revision, Round, RoundChange
 from shared.errors import NotFound
 from shared.security.principal import Principal
 
@@ -70,33 +71,68 @@ def proposal_by_id(session: Session, principal: Principal, proposal_id: UUID, *,
 def case_of(proposal: Proposal) -> Case:
     """Return what the rules want to know of a proposal; read under its lock, it stays true for the transaction."""
     current = proposal.current
+    rules = RoundRules.from_json(proposal.rules)
+    conflicted = frozenset(conflict.person for conflict in proposal.conflicts)
+    tally = tally_of(current, conflicted) if current else None
     return Case(
         reference=proposal.reference,
         state=State(proposal.state),
         revision=proposal.revision,
         draft_version=proposal.draft_version,
-        quorum=RoundRules.from_json(proposal.rules).quorum,
+        quorum=rules.quorum,
         answers={part.council: part.answer for part in current.participations} if current else {},
         carried=frozenset(part.council for part in current.participations if part.carried_from) if current else (),
         assessors=frozenset(assessment.assessor for assessment in current.assessments) if current else frozenset(),
-        conflicted=frozenset(conflict.person for conflict in proposal.conflicts),
+        conflicted=conflicted,
         involved=frozenset(_involved_in(proposal)),
+        councils_of=_councils_of_assessors(proposal),
+        content_hash=current.content_hash if current else None,
+        wide_spread=tally is not None and tally.wide,
+        moderators=frozenset(note.moderated_by for note in current.moderations) if current else frozenset(),
+        moderated=current is not None and is_moderated(current, conflicted),
     )
 
 
-def _involved_in(proposal: Proposal) -> Iterator[str]:
-    yield proposal.created_by
-    for revision in proposal.revisions.values():
-        yield revision.submitted_by
-        yield from (part.answered_by for part in revision.participations if part.answered_by is not None)
+def current_revision(proposal: Proposal) -> Revision:
+    """Return the revision that was last handed in, where there must be one."""
+    assert proposal.current is not None, "only what was handed in is assessed"
+    return proposal.current
 
 
 def revision_of(proposal: Proposal, number: int) -> Revision:
-    """Return a frozen revision. :raises NotFound: when the proposal has none such."""
+    """Return a revision. :raises NotFound: when the proposal has none of that number."""
     revision = proposal.revisions.get(number)
     if revision is None:
         raise NotFound("revision_not_found", f"{proposal.reference} has been handed in {proposal.revision} times.")
     return revision
+
+
+def counted(revision: Revision, conflicted: Collection[str]) -> list[Assessment]:
+    """Return the assessments that count, oldest first: not those of people who have declared a conflict of interest."""
+    return [given for given in revision.assessments if given.assessor not in conflicted]
+
+
+def tally_of(revision: Revision, conflicted: Collection[str]) -> scoring.Tally | None:
+    """Return what the assessments that count come to; None below the quorum, where neither score nor spread exists."""
+    rules = RoundRules.from_json(revision.rules)
+    given = counted(revision, conflicted)
+    if len(given) < rules.quorum:
+        return None
+    return scoring.tally(rules.criteria, [assessment.scores for assessment in given])
+
+
+def is_moderated(revision: Revision, conflicted: Collection[str]) -> bool:
+    """Tell whether a moderation note is on the very assessments that count now."""
+    ids = {str(given.id) for given in counted(revision, conflicted)}
+    return any(set(note.assessments) == ids for note in revision.moderations)
+
+
+def _involved_in(proposal: Proposal) -> Iterator[str]:
+    yield proposal.created_by
+    yield from proposal.rewritten_by or ()
+    for revision in proposal.revisions.values():
+        yield revision.submitted_by
+        yield from (part.answered_by for part in revision.participations if part.answered_by is not None)
 
 
 def sign_off_of_draft(proposal: Proposal) -> list[Request]:
@@ -106,6 +142,15 @@ def sign_off_of_draft(proposal: Proposal) -> list[Request]:
         for number, revision in proposal.revisions.items()
     }
     return requests(proposal.draft, history, lambda number: proposal.revisions[number].content)
+
+
+def _councils_of_assessors(proposal: Proposal) -> dict[str, set[str]]:
+    councils: dict[str, set[str]] = {}
+    for revision in proposal.revisions.values():
+        for given in revision.assessments:
+            if given.council is not None:
+                councils.setdefault(given.assessor, set()).add(given.council)
+    return councils
 
 
 def members_on(session: Session, day: date, among: Collection[str]) -> set[str]:

@@ -9,6 +9,7 @@ from services.proposals.domain import rounds, scoring
 from services.proposals.domain.awards import outcome_of
 from services.proposals.domain.comparison import Change
 from services.proposals.domain.eligibility import Rule
+from services.proposals.domain.lifecycle import Case
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.models import Assessment, Award, Proposal, Revision, Round, RoundChange
 from shared.security.principal import Principal
@@ -56,6 +57,9 @@ def _content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
 def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
     """Return a proposal with its content."""
     current, seen = shown.current, _content_for(principal, shown)
+    case = store.case_of(shown)
+    sees_score = access.sees_score(principal, shown, case)
+    spread, wide_spread = _spread_of(current, case) if current and sees_score else (None, None)
     return {
         "proposal_id": shown.id,
         "reference": shown.reference,
@@ -70,9 +74,11 @@ def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
         "content_hash": current.content_hash if current else None,
         "submitted_at": current.submitted_at if current else None,
         "confirmations": current.participations if current else [],
-        "score": shown.score if access.sees_score(principal, shown, store.case_of(shown)) else None,
+        "score": shown.score if sees_score else None,
+        "spread": spread,
+        "wide_spread": wide_spread,
         "change_request": current.change_request if current else None,
-        "decision": current.decision if current else None,
+        "decision": _decision_on(current) if current else None,
         "award": _award_that_counts(shown.awards),
         "withdrawn_at": shown.withdrawn_at,
         "withdrawal_reason": shown.withdrawal_reason,
@@ -95,7 +101,7 @@ def of_revision(shown: Revision) -> dict[str, Any]:
         "submitted_by": shown.submitted_by,
         "confirmations": shown.participations,
         "change_request": shown.change_request,
-        "decision": shown.decision,
+        "decision": _decision_on(shown),
     }
 
 
@@ -134,6 +140,76 @@ def of_assessment(shown: Assessment, rules: RoundRules, *, counts: bool) -> dict
         "total": scoring.two_places(scoring.weighted(rules.criteria, shown.scores)),
         "counts": counts,
         "submitted_at": shown.submitted_at,
+    }
+
+
+def of_assessment_summary(shown: Revision, case: Case) -> dict[str, Any]:
+    """Return what the assessments of a revision come to, for those who may read every one of them."""
+    rules = RoundRules.from_json(shown.rules)
+    tally = store.tally_of(shown, case.conflicted)
+    spread, wide_spread = _spread_of(shown, case)
+    return {
+        "proposal_id": shown.proposal_id,
+        "reference": case.reference,
+        "revision": shown.number,
+        "quorum": rules.quorum,
+        "assessments": [
+            {
+                "id": given.id,
+                "assessor": given.assessor,
+                "council": given.council,
+                "total": scoring.two_places(scoring.weighted(rules.criteria, given.scores)),
+                "counts": given.assessor not in case.conflicted,
+            }
+            for given in shown.assessments
+        ],
+        "score": scoring.two_places(tally.score) if tally else None,
+        "spread": spread,
+        "wide_spread": wide_spread,
+        "criteria": [
+            {"criterion": criterion.key, "title": criterion.title, "weight": criterion.weight}
+            | (_scored(tally.criteria[place]) if tally else dict.fromkeys(_SCORED))
+            for place, criterion in enumerate(rules.criteria)
+        ],
+        "moderated": store.is_moderated(shown, case.conflicted),
+        "moderations": shown.moderations,
+    }
+
+
+_SCORED = ("mean", "lowest", "highest", "spread", "wide")
+
+
+def _scored(of_criterion: scoring.OfCriterion) -> dict[str, Any]:
+    return {
+        "mean": scoring.two_places(of_criterion.mean),
+        **{name: getattr(of_criterion, name) for name in _SCORED[1:]},
+    }
+
+
+def _spread_of(shown: Revision, case: Case) -> tuple[str | None, bool | None]:
+    """Return the spread of a revision and whether it is wide: once decided, as it was then, by the rules of then."""
+    if shown.decision is not None:
+        return shown.decision.spread, shown.decision.wide_spread
+    tally = store.tally_of(shown, case.conflicted)
+    return (scoring.two_places(tally.spread), tally.wide) if tally else (None, None)
+
+
+def _decision_on(shown: Revision) -> dict[str, Any] | None:
+    decision = shown.decision
+    if decision is None:
+        return None
+    return {
+        "revision": decision.revision,
+        "outcome": decision.outcome,
+        "content_hash": decision.content_hash or shown.content_hash,
+        "score": decision.score,
+        "spread": decision.spread,
+        "wide_spread": decision.wide_spread,
+        "moderated": decision.moderated,
+        "minute": decision.minute,
+        "decided_at": decision.decided_at,
+        "decided_by": decision.decided_by,
+        "panel": decision.panel,
     }
 
 

@@ -2,8 +2,13 @@
 
 from marshmallow import Schema, fields, validate
 
-from shared.fields import Day, DecimalString, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import Day, DecimalString, Flag, Gss, Id, Items, Key, Moment, Pence, Person, Text, WholeNumber
 from shared.proposal_content import ProposalContent
+
+#: Who sits on a panel beside its chair, at most.
+MAX_PANEL = 20
+MAX_CRITERIA = 20
+MAX_COUNCILS = 32
 
 
 class Criterion(Schema):
@@ -111,24 +116,92 @@ class ProposalAssessed(AboutProposal):
 
     assessments = WholeNumber(required=True, minimum=1, maximum=1000)
     score = DecimalString(required=True)
+    spread = DecimalString(load_default=None)
+    wide_spread = Flag(load_default=None)
     assessed_at = Moment(required=True)
 
 
-class ProposalApproved(AboutProposal):
-    """The panel approved the revision: the whole frozen content travels with the decision."""
+class PanelMember(Schema):
+    """Somebody who decides, and the council that the person is of, if any."""
+
+    person = Person(required=True)
+    council = Gss(load_default=None)
+
+
+class PinnedRules(Schema):
+    """The rules that a proposal is held to: those of its round when it was created."""
+
+    criteria = Items(fields.Nested(Criterion), required=True, validate=validate.Length(max=MAX_CRITERIA))
+    min_participants = WholeNumber(required=True, minimum=1, maximum=MAX_COUNCILS)
+    quorum = WholeNumber(required=True, minimum=1, maximum=MAX_COUNCILS)
+    ceiling_pence = Pence(required=True)
+
+
+class CouncilsWord(Schema):
+    """A council stands behind a revision, by the word of the person who confirmed it; the lead's by handing it in."""
+
+    council = Gss(required=True)
+    revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
+    confirmed_at = Moment(required=True)
+    confirmed_by = Person(required=True)
+
+
+class CriterionResult(Schema):
+    """How a criterion was scored: the mean of its scores, out of 10, and how far the highest is from the lowest."""
+
+    criterion = Key(required=True)
+    mean = DecimalString(required=True)
+    spread = WholeNumber(required=True, minimum=0, maximum=10)
+
+
+class Determination(AboutProposal):
+    """What both decisions of a panel say: on what they rest, and who made them."""
+
+    score = DecimalString(required=True)
+    minute = Text(required=True, max_length=4000, lines=True)
+    assessments = WholeNumber(minimum=1, maximum=1000, load_default=None)
+    spread = DecimalString(load_default=None)
+    wide_spread = Flag(load_default=None)
+    moderated = Flag(load_default=None)
+    decided_by = Person(load_default=None)
+    panel = Items(fields.Nested(PanelMember), load_default=None, validate=validate.Length(max=MAX_PANEL + 1))
+
+
+class ProposalApproved(Determination):
+    """The panel approved the revision; with its decision travels all that others will ever need to know of it.
+
+    - For an award: who leads and who takes part, costs, match funding and tranches (``content``), the most that may be
+      offered (``rules``), and who asked, confirmed and decided, none of whom should approve the money.
+    - For tracking: benefits with baselines, targets and owners, milestones (``content``), and each council's word that
+      it stands behind its part (``confirmations``).
+    - For a report: the round, the score by criterion, how far the assessments were apart, the panel and its minute.
+
+    ``content_hash`` can be checked by whoever holds the event: it is the SHA-256 of ``content`` as JSON in UTF-8, keys
+    sorted, no spaces, letters as they are.
+
+    People are named, as their tokens do, because whoever approves or pays has to be somebody else: those who handed in,
+    confirmed and sat on the panel. Who assessed, and what a moderation note says, stays in the service.
+    What is not required is missing in decisions that were made before it was added.
+    """
 
     content_hash = Text(required=True, max_length=64)
-    score = DecimalString(required=True)
     content = fields.Nested(ProposalContent, required=True)
-    minute = Text(required=True, max_length=4000, lines=True)
     approved_at = Moment(required=True)
+    round_reference = Text(max_length=32, load_default=None)
+    round_title = Text(max_length=200, load_default=None)
+    rules = fields.Nested(PinnedRules, load_default=None)
+    submitted_at = Moment(load_default=None)
+    submitted_by = Person(load_default=None)
+    confirmations = Items(fields.Nested(CouncilsWord), load_default=None, validate=validate.Length(max=MAX_COUNCILS))
+    criterion_results = Items(
+        fields.Nested(CriterionResult), load_default=None, validate=validate.Length(max=MAX_CRITERIA)
+    )
 
 
-class ProposalRejected(AboutProposal):
+class ProposalRejected(Determination):
     """The panel rejected the revision."""
 
-    score = DecimalString(required=True)
-    minute = Text(required=True, max_length=4000, lines=True)
+    content_hash = Text(max_length=64, load_default=None)
     rejected_at = Moment(required=True)
 
 

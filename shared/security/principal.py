@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from shared import councils
 
@@ -56,12 +57,17 @@ def normal_subject(subject: str) -> str:
     return subject.strip().lower() if subject.isascii() else subject
 
 
+def is_subject(subject: object) -> TypeGuard[str]:
+    """Tell whether a token could name somebody so. Takes any JSON value."""
+    return isinstance(subject, str) and _SUBJECT.fullmatch(subject) is not None
+
+
 def problem_of(subject: object, roles: object, council: object) -> str | None:
     """Say why nobody can be who a token names; None when all is well. Takes any JSON values.
 
     Both who issues tokens and who checks them ask here, so that nothing is issued that is not accepted.
     """
-    if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
+    if not is_subject(subject):
         return (
             f"a subject has 1 to {MAX_SUBJECT_LENGTH} signs: lower case ASCII letters, digits and punctuation, no"
             " spaces, as an e-mail address has"

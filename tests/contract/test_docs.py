@@ -4,6 +4,7 @@ import copy
 import functools
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,19 @@ def test_a_field_that_nobody_explains_is_told() -> None:
         meaning_of(Explained(), "nickname")
 
 
+def with_nested(schema: Schema) -> Iterator[Schema]:
+    yield schema
+    for inner in filter(None, map(json_schema.nested_schema, schema.fields.values())):
+        yield from with_nested(inner)
+
+
 def test_the_glossary_explains_nothing_that_is_not_there() -> None:
     names: set[str] = set()
     schemas = [kind.schema() for kind in EVENT_TYPES.values()]
     for service in rpc.SERVICES:
         schemas += [method.request() for method in methods_of(service).values()]
         schemas += rpc.schemas_of(service).values()
-    for schema in schemas:
+    for schema in (each for top in schemas for each in with_nested(top)):
         names |= {path.rpartition(".")[2] for path, _ in fields_of(schema)}
         names |= {f"{kind.__name__}.{name}" for kind in type(schema).__mro__ for name in schema.fields}
     assert set(MEANINGS) - names == set()

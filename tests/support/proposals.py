@@ -102,7 +102,7 @@ def scores(*values: int) -> list[dict[str, Any]]:
 
 def person(role: str, council: str | None = None, name: str | None = None) -> Principal:
     """Return somebody who holds one role, within a council where that is given."""
-    return Principal(f"{name or role}@{council or 'commonweal'}.example", frozenset({role}), council)
+    return Principal(f"{name or role}@{council or 'commonweal'}.example".lower(), frozenset({role}), council)
 
 
 def proposer(council: str = EDINBURGH) -> Principal:

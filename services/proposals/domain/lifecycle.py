@@ -15,7 +15,7 @@ from typing import Any, Self
 from services.proposals.domain.eligibility import Rule
 from shared import councils
 from shared.errors import Conflict, Forbidden
-from shared.security.principal import Principal
+from shared.security.principal import ASSESSOR, Principal
 
 
 class State(StrEnum):
@@ -33,6 +33,9 @@ class State(StrEnum):
     COMPLETED = "completed"
     TERMINATED = "terminated"
 
+
+#: Assessments of one revision, at most: three for each of the 32 councils, and a few more.
+MAX_ASSESSMENTS = 100
 
 #: The lead council may work on the draft.
 EDITABLE = frozenset({State.DRAFT, State.CHANGES_REQUESTED})
@@ -62,6 +65,7 @@ class Action(StrEnum):
     BEGIN_ASSESSMENT = "begin_assessment"
     DECLARE_CONFLICT = "declare_conflict"
     ASSESS = "assess"
+    MODERATE = "moderate"
     REQUEST_CHANGES = "request_changes"
     APPROVE = "approve"
     REJECT = "reject"
@@ -83,8 +87,13 @@ class Case:
     :param carried: the councils whose answer was carried to it from an earlier one.
     :param assessors: who has assessed the current revision.
     :param conflicted: who has declared a conflict of interest in the proposal.
-    :param involved: who wrote the proposal, handed it in, or answered for a council.
+    :param involved: who wrote the proposal, handed it in, or answered for a council, in any revision.
+    :param councils_of: of which councils people have assessed a revision, this one or an earlier one.
     :param quorum: how many assessments a decision needs.
+    :param content_hash: of the current revision; None before the first.
+    :param wide_spread: whether the assessments that count are far apart.
+    :param moderators: who has written a moderation note on the current revision.
+    :param moderated: whether there is such a note on the very assessments that count.
     """
 
     reference: str
@@ -97,6 +106,11 @@ class Case:
     assessors: Collection[str] = frozenset()
     conflicted: Collection[str] = frozenset()
     involved: Collection[str] = frozenset()
+    councils_of: Mapping[str, Collection[str]] = field(default_factory=dict)
+    content_hash: str | None = None
+    wide_spread: bool = False
+    moderators: Collection[str] = frozenset()
+    moderated: bool = False
 
     @property
     def all_confirmed(self) -> bool:
@@ -108,17 +122,21 @@ class Case:
         """Whose assessments count: those of people who declared a conflict, even afterwards, are set aside."""
         return frozenset(self.assessors) - frozenset(self.conflicted)
 
-    def interest_of(self, subject: str, council: str | None) -> str | None:
+    def interest_of(self, subject: str, council: str | None, name: str | None = None) -> str | None:
         """Return why somebody may neither assess the proposal nor decide on it, as a sentence; None for no reason.
 
         Whoever asks for money never approves it, whichever roles and tokens that person holds.
+
+        :param name: what the sentence calls that person, when it is told to somebody else.
         """
-        if council in self.answers:
-            return f"Your council takes part in {self.reference}, so somebody from elsewhere must do this."
+        you, your_council = (name, f"The council of {name}") if name else ("You", "Your council")
+        # Another token of the same person may name no council.
+        if not self.answers.keys().isdisjoint({council, *self.councils_of.get(subject, ())}):
+            return f"{your_council} takes part in {self.reference}, so somebody from elsewhere must do this."
         if subject in self.involved:
-            return f"You wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."
+            return f"{you} wrote, handed in or confirmed {self.reference} for a council, so somebody else must do this."
         if subject in self.conflicted:
-            return f"You declared a conflict of interest in {self.reference}, so somebody else must do this."
+            return f"{you} declared a conflict of interest in {self.reference}, so somebody else must do this."
         return None
 
 
@@ -131,6 +149,9 @@ class Attempt:
     :param revision: the revision that the person looked at.
     :param draft_version: the version of the draft that the person looked at; None when the person does not say.
     :param eligibility: the rules of eligibility, worked out for what is to be submitted.
+    :param assesses: whether the person may assess proposals as well.
+    :param content_hash: of the content that the person looked at, if they say so.
+    :param panel: who else sits on the panel, each with a council, if any.
     """
 
     subject: str
@@ -138,11 +159,14 @@ class Attempt:
     revision: int | None = None
     draft_version: int | None = None
     eligibility: Sequence[Rule] | None = None
+    assesses: bool = False
+    content_hash: str | None = None
+    panel: Sequence[tuple[str, str | None]] = ()
 
     @classmethod
     def by(cls, principal: Principal, **rest: Any) -> Self:
         """Return the attempt of a caller."""
-        return cls(subject=principal.subject, council=principal.council, **rest)
+        return cls(subject=principal.subject, council=principal.council, assesses=principal.has(ASSESSOR), **rest)
 
 
 #: The attempt of nobody in particular: what follows from something else, or was done in another service.
@@ -219,6 +243,32 @@ def _disinterested(case: Case, attempt: Attempt) -> None:
         raise Forbidden("conflict_of_interest", interest)
 
 
+def _content_is_what_was_read(case: Case, attempt: Attempt) -> None:
+    """The hash that the caller names, if any, is that of the revision."""
+    if attempt.content_hash not in (None, case.content_hash):
+        raise Conflict(
+            "other_content",
+            f"What you looked at is not revision {case.revision} of {case.reference}, whose content has the hash "
+            f"{case.content_hash}. Read it with get_revision, then decide on what it says.",
+            {"content_hash": [f"The content of revision {case.revision} has the hash {case.content_hash}."]},
+        )
+
+
+def _panel_is_disinterested(case: Case, attempt: Attempt) -> None:
+    """Nobody on the panel has an interest in the proposal."""
+    reasons = {
+        f"panel.{place}": reason
+        for place, (person, council) in enumerate(attempt.panel)
+        if (reason := case.interest_of(person, council, name=person)) is not None
+    }
+    if reasons:
+        raise Forbidden(
+            "conflict_of_interest",
+            "The panel decides without those who have an interest. " + " ".join(reasons.values()),
+            {place: [reason] for place, reason in reasons.items()},
+        )
+
+
 def _not_declared_before(case: Case, attempt: Attempt) -> None:
     """The caller has not declared it before."""
     if attempt.subject in case.conflicted:
@@ -241,6 +291,56 @@ def _quorum_reached(case: Case, attempt: Attempt) -> None:
             "no_quorum",
             f"{case.reference} has {len(case.counted)} of the {case.quorum} assessments that a decision needs; "
             "ask the assessors for theirs first.",
+        )
+
+
+def _has_room(case: Case, attempt: Attempt) -> None:
+    """The revision has fewer than a hundred assessments."""
+    if len(case.assessors) >= MAX_ASSESSMENTS:
+        raise Conflict(
+            "enough_assessments",
+            f"Revision {case.revision} of {case.reference} has {MAX_ASSESSMENTS} assessments and takes no more; the "
+            "panel can decide on these.",
+        )
+
+
+def _has_not_moderated(case: Case, attempt: Attempt) -> None:
+    """The caller has not moderated the revision."""
+    if attempt.subject in case.moderators:
+        raise Forbidden(
+            "knows_the_scores",
+            f"You moderated revision {case.revision} of {case.reference} and know what the others found, so somebody "
+            "else must assess it.",
+        )
+
+
+def _own_scores_given(case: Case, attempt: Attempt) -> None:
+    """The caller, if an assessor as well, has assessed the revision."""
+    if attempt.assesses and attempt.subject not in case.assessors:
+        raise Forbidden(
+            "own_scores_first",
+            f"You are an assessor as well: give your own scores of revision {case.revision} of {case.reference} first, "
+            "or leave this to a chair who does not assess.",
+        )
+
+
+def _not_moderated_before(case: Case, attempt: Attempt) -> None:
+    """These assessments have no moderation note yet."""
+    if case.moderated:
+        raise Conflict(
+            "already_moderated",
+            f"{case.reference} has a moderation note on these assessments; say what else there is to say in the "
+            "decision's minute.",
+        )
+
+
+def _moderated_if_wide(case: Case, attempt: Attempt) -> None:
+    """Assessments that are far apart have a moderation note."""
+    if case.wide_spread and not case.moderated:
+        raise Conflict(
+            "moderation_needed",
+            f"The assessments of {case.reference} are far apart. Read get_assessment_summary, talk to the assessors, "
+            "and put into a note, with moderate, why the panel can decide on them; then repeat this.",
         )
 
 
@@ -279,6 +379,11 @@ def _heard_of(action: Action, news: tuple[str, ...], sources: tuple[State, ...],
     return Transition(action, news, sources, target, overtaking=late)
 
 
+_DECIDING: tuple[Guard, ...] = (
+    *(_revision_is_current, _content_is_what_was_read, _disinterested, _own_scores_given, _panel_is_disinterested),
+    *(_quorum_reached, _moderated_if_wide),
+)
+
 _ROWS = (
     Transition(Action.EDIT, ("update_proposal",), (State.DRAFT, State.CHANGES_REQUESTED), guards=(_draft_is_current,)),
     Transition(
@@ -315,8 +420,14 @@ _ROWS = (
         Action.ASSESS,
         ("submit_assessment",),
         (State.UNDER_ASSESSMENT,),
-        guards=(_revision_is_current, _disinterested, _not_assessed_before),
+        guards=(_revision_is_current, _disinterested, _not_assessed_before, _has_not_moderated, _has_room),
         may_tell="proposal_assessed",
+    ),
+    Transition(
+        Action.MODERATE,
+        ("moderate",),
+        (State.UNDER_ASSESSMENT,),
+        guards=(_revision_is_current, _disinterested, _own_scores_given, _quorum_reached, _not_moderated_before),
     ),
     Transition(
         Action.REQUEST_CHANGES,
@@ -331,7 +442,7 @@ _ROWS = (
         ("determine",),
         (State.UNDER_ASSESSMENT,),
         State.APPROVED,
-        guards=(_revision_is_current, _disinterested, _quorum_reached),
+        guards=_DECIDING,
         tells="proposal_approved",
     ),
     Transition(
@@ -339,7 +450,7 @@ _ROWS = (
         ("determine",),
         (State.UNDER_ASSESSMENT,),
         State.REJECTED,
-        guards=(_revision_is_current, _disinterested, _quorum_reached),
+        guards=_DECIDING,
         tells="proposal_rejected",
     ),
     Transition(
@@ -365,7 +476,7 @@ _ROWS = (
 #: The table: each action's row.
 TRANSITIONS: Mapping[Action, Transition] = {row.action: row for row in _ROWS}
 
-_PANELS = (Action.ASSESS, Action.APPROVE, Action.REJECT)
+_PANELS = (Action.ASSESS, Action.MODERATE, Action.APPROVE, Action.REJECT)
 _SPONSORS = (Action.CONFIRM, Action.DECLINE)
 
 #: What to do instead of what cannot be done in a state.

@@ -5,9 +5,8 @@
 
 from services.proposals.handlers.assessing import (
     declare_conflict,
-    determine,
+    get_assessment_summary,
     list_assessments,
-    request_changes,
     submit_assessment,
 )
 from services.proposals.handlers.comparing import compare_revisions
@@ -21,6 +20,7 @@ from services.proposals.handlers.mirroring import (
     mirror_project_completed,
     mirror_project_funded,
 )
+from services.proposals.handlers.panel import determine, moderate, request_changes
 from services.proposals.handlers.proposing import (
     check_eligibility,
     confirm_participation,
@@ -57,6 +57,7 @@ __all__ = [
     "declare_conflict",
     "decline_participation",
     "determine",
+    "get_assessment_summary",
     "get_proposal",
     "get_revision",
     "get_round",
@@ -71,6 +72,7 @@ __all__ = [
     "mirror_member_left",
     "mirror_project_completed",
     "mirror_project_funded",
+    "moderate",
     "open_round",
     "request_changes",
     "rounds_to_begin",

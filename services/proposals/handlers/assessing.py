@@ -1,4 +1,4 @@
-"""Assessors score, the panel decides."""
+"""Assessors declare an interest or score, once and for good, and learn what the others found."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from services.proposals import access, events, store, views
 from services.proposals.domain import lifecycle, scoring
 from services.proposals.domain.lifecycle import Action, Attempt
 from services.proposals.domain.rounds import RoundRules
-from services.proposals.models import Assessment, ChangeRequest, ConflictOfInterest, Decision, Proposal, Revision
+from services.proposals.models import Assessment, ConflictOfInterest, Proposal
 from shared import clock, ids
 from shared.fields import Command
 from shared.security.principal import Principal
@@ -51,7 +51,7 @@ def submit_assessment(session: Session, principal: Principal, command: Command) 
     now = clock.now()
     attempt = Attempt.by(principal, revision=command.revision)
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.ASSESS, attempt)
-    revision = _current(proposal)
+    revision = store.current_revision(proposal)
     rules = RoundRules.from_json(revision.rules)
     scoring.check_scores(rules.criteria, [score["criterion"] for score in command.scores])
     assessment = Assessment(
@@ -89,69 +89,22 @@ def list_assessments(session: Session, principal: Principal, command: Command) -
     return page
 
 
-def request_changes(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Send the current revision back to its lead council, which may then change the draft and hand it in again.
+def get_assessment_summary(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+    """Return what the assessments of a revision come to, criterion by criterion, and how far apart they are.
 
-    :raises Forbidden: when the chair's council takes part, or the chair had a part in it or declared a conflict of
-        interest.
-    :raises Conflict: when the proposal is neither submitted nor under assessment.
+    :raises NotFound: when the caller may not know of the proposal, or it has no such revision.
+    :raises Forbidden: when the caller may not read every assessment of the revision.
     """
-    proposal = store.proposal_by_id(session, principal, command.proposal_id, lock=True)
-    proposal.state = lifecycle.advance(store.case_of(proposal), Action.REQUEST_CHANGES, Attempt.by(principal))
-    revision = _current(proposal)
-    request = ChangeRequest(
-        revision=revision.number, reason=command.reason, requested_at=clock.now(), requested_by=principal.subject
-    )
-    revision.change_request = request
-    events.changes_requested(session, proposal, request)
-    return views.of_proposal(principal, proposal)
-
-
-def determine(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Decide on the current revision.
-
-    :raises Forbidden: when the chair's council takes part, or the chair had a part in it or declared a conflict of
-        interest.
-    :raises Conflict: when the revision is not the current one or not under assessment, or lacks the quorum.
-    """
-    proposal = store.proposal_by_id(session, principal, command.proposal_id, lock=True)
-    approved = command.outcome == "approved"
-    attempt = Attempt.by(principal, revision=command.revision)
-    action = Action.APPROVE if approved else Action.REJECT
-    proposal.state = lifecycle.advance(store.case_of(proposal), action, attempt)
-    revision = _current(proposal)
-    decision = Decision(
-        revision=revision.number,
-        outcome=command.outcome,
-        score=proposal.score,
-        minute=command.minute,
-        decided_at=clock.now(),
-        decided_by=principal.subject,
-    )
-    revision.decision = decision
-    if approved:
-        events.proposal_approved(session, proposal, revision, decision)
-    else:
-        events.proposal_rejected(session, proposal, decision)
-    return views.of_proposal(principal, proposal)
-
-
-def _current(proposal: Proposal) -> Revision:
-    assert proposal.current is not None, "only what was handed in is assessed"
-    return proposal.current
+    proposal = store.proposal_by_id(session, principal, command.proposal_id)
+    revision = store.revision_of(proposal, command.revision or proposal.revision)
+    case = store.case_of(proposal)
+    access.summaries(principal, revision, case)
+    return views.of_assessment_summary(revision, case)
 
 
 def _score(session: Session, proposal: Proposal, at: datetime) -> None:
     """Work the score out from the assessments that count, and tell it; below the quorum there is none."""
-    counted = store.case_of(proposal).counted
-    rules = RoundRules.from_json(proposal.rules)
-    totals = [
-        scoring.weighted(rules.criteria, given.scores)
-        for given in _current(proposal).assessments
-        if given.assessor in counted
-    ]
-    if len(totals) < rules.quorum:
-        proposal.score = None
-        return
-    proposal.score = scoring.two_places(scoring.mean(totals))
-    events.proposal_assessed(session, proposal, len(totals), at)
+    tally = store.tally_of(store.current_revision(proposal), store.case_of(proposal).conflicted)
+    proposal.score = scoring.two_places(tally.score) if tally else None
+    if tally:
+        events.proposal_assessed(session, proposal, tally, at)

@@ -60,6 +60,7 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
     attempt = Attempt.by(principal, draft_version=command.expected_revision)
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.EDIT, attempt)
     proposal.draft_version += 1
+    proposal.rewritten_by = sorted({*(proposal.rewritten_by or ()), principal.subject})
     _write_draft(proposal, command.content)
     return views.of_proposal(principal, proposal)
 

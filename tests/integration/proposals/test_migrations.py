@@ -18,7 +18,7 @@ from shared.clock import FixedClock
 from shared.storage import migrate
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.support.proposals import Programme, cdo
+from tests.support.proposals import Programme, cdo, chair, proposer
 
 
 def test_the_migrated_database_is_the_one_that_the_models_describe(open_database: OpenDatabase) -> None:
@@ -98,11 +98,38 @@ def test_changes_of_rounds_can_be_taken_back_with_the_migration(programme: Progr
 
 
 def test_what_was_decided_on_is_never_rewritten(programme: Programme) -> None:
-    programme.decided()
-    for table in ("revisions", "assessments", "decisions"):
+    proposal_id = programme.assessed()
+    programme.call("moderate", chair(), proposal_id=proposal_id, revision=1, note="Both are sure of it.")
+    programme.call("determine", chair(), proposal_id=proposal_id, revision=1, outcome="approved", minute="Agreed.")
+    _check_frozen(programme.database, "revisions", "assessments", "moderations", "decisions")
+
+
+def test_a_decision_of_before_stays_as_it_was_and_the_next_is_made(programme: Programme) -> None:
+    """Its rows are frozen already when the columns for the hash, the spread and the panel are added."""
+    decided, waiting = programme.decided(), programme.assessed()
+    before = programme.seen(decided)["decision"]
+    _downgrade(programme.database, "0005")
+    assert "panel" not in {column["name"] for column in inspect(programme.database.engine).get_columns("decisions")}
+    _check_frozen(programme.database, "revisions", "assessments", "decisions")
+    migrate.upgrade("proposals", _url(programme.database))
+    _check_frozen(programme.database, "revisions", "assessments", "decisions")
+
+    not_kept = dict.fromkeys(("spread", "wide_spread", "moderated", "panel"))
+    for who in (cdo(), proposer()):
+        assert programme.seen(decided, who)["decision"] == before | not_kept
+    assert programme.seen(decided)["spread"] is None
+    note = {"proposal_id": waiting, "revision": 1, "note": "Both are sure of it."}
+    programme.call("moderate", chair(), **note)
+    made = programme.call("determine", chair(), proposal_id=waiting, revision=1, outcome="approved", minute="Agreed.")
+    assert made["decision"]["panel"] == [{"person": chair().subject, "council": None}]
+    _check_frozen(programme.database, "moderations", "decisions")
+
+
+def _check_frozen(database: Database, *tables: str) -> None:
+    for table in tables:
         for change in (f"DELETE FROM {table}", f"UPDATE {table} SET proposal_id = proposal_id"):
             with pytest.raises(DBAPIError, match=f"rows of {table} are never changed"):
-                programme.database.run(partial(_execute, change))
+                database.run(partial(_execute, change))
 
 
 def _execute(statement: str, session: Session) -> None:

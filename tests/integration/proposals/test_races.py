@@ -112,6 +112,70 @@ def test_an_assessor_scores_once_and_everybody_counts(programme: Programme) -> N
     assert [event.data["assessments"] for event in programme.told("proposal_assessed")] == [2, 3, 4]
 
 
+def test_a_decision_counts_the_assessments_that_came_before_it_and_no_others(programme: Programme) -> None:
+    proposal_id = programme.assessed()
+    decision = {"proposal_id": proposal_id, "revision": 1, "outcome": "approved", "minute": "Agreed."}
+    results = _at_once(
+        [
+            partial(programme.assess, proposal_id, assessor("catriona"), 9, 9, 9),
+            partial(programme.call, "determine", chair(), **decision),
+            partial(programme.assess, proposal_id, assessor("donald"), 7, 7, 7),
+        ]
+    )
+    assert set(_codes(results)) <= {"wrong_state"}
+    (event,) = programme.told("proposal_approved")
+    summary = programme.call("get_assessment_summary", cdo(), proposal_id=proposal_id)
+    assert event.data["assessments"] == len(summary["assessments"]) == 4 - len(_codes(results))
+    decided = programme.seen(proposal_id)
+    for told in (event.data, summary, decided):
+        assert (told["score"], told["spread"]) == (decided["decision"]["score"], decided["decision"]["spread"])
+
+
+def test_a_note_that_a_new_assessment_overtakes_does_not_cover_it(programme: Programme) -> None:
+    proposal_id = programme.under_assessment()
+    programme.assess(proposal_id, assessor("ailsa"), 9, 9, 9)
+    programme.assess(proposal_id, assessor("brodie"), 4, 4, 4)
+    note = {"proposal_id": proposal_id, "revision": 1, "note": "Talked over."}
+    note["assessments"] = [
+        total["assessment_id"]
+        for total in programme.call("get_assessment_summary", chair(), proposal_id=proposal_id)["assessments"]
+    ]
+    _at_once(
+        [
+            partial(programme.call, "moderate", chair(), **note),
+            partial(programme.assess, proposal_id, assessor("catriona"), 6, 6, 6),
+        ]
+    )
+    assert programme.call("get_assessment_summary", chair(), proposal_id=proposal_id)["moderated"] is False
+    decision = {"proposal_id": proposal_id, "revision": 1, "outcome": "approved", "minute": "Agreed."}
+    with pytest.raises(Conflict) as error:
+        programme.call("determine", chair(), **decision)
+    assert error.value.code == "moderation_needed"
+
+
+def test_assessments_have_one_note(programme: Programme) -> None:
+    proposal_id = programme.assessed()
+    note = {"proposal_id": proposal_id, "revision": 1, "note": "Talked over."}
+    results = _at_once([partial(programme.call, "moderate", chair(), **note)] * CROWD)
+    assert _codes(results) == ["already_moderated"] * (CROWD - 1)
+    assert len(programme.call("get_assessment_summary", cdo(), proposal_id=proposal_id)["moderations"]) == 1
+
+
+def test_a_conflict_that_is_declared_while_the_panel_decides_counts_or_comes_too_late(programme: Programme) -> None:
+    proposal_id = programme.assessed()
+    decision = {"proposal_id": proposal_id, "revision": 1, "outcome": "approved", "minute": "Agreed."}
+    member = assessor("brodie")
+    results = _at_once(
+        [
+            partial(
+                programme.call, "determine", chair(), **decision, panel=[{"person": member.subject, "council": None}]
+            ),
+            partial(programme.call, "declare_conflict", member, proposal_id=proposal_id, reason="I was offered a job."),
+        ]
+    )
+    assert _codes(results) in (["conflict_of_interest"], ["wrong_state"])
+
+
 def test_a_panel_decides_once(programme: Programme) -> None:
     proposal_id = programme.assessed()
     request = {"proposal_id": proposal_id, "revision": 1, "minute": "Agreed."}

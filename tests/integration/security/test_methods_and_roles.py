@@ -77,6 +77,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "declare_conflict": {"proposal_id": SOME_ID, "reason": "No."},
     "submit_assessment": REVISION | {"scores": SCORES},
     "list_assessments": {"proposal_id": SOME_ID},
+    "get_assessment_summary": {"proposal_id": SOME_ID},
+    "moderate": REVISION | {"note": "They read different drafts."},
     "request_changes": {"proposal_id": SOME_ID, "reason": "No."},
     "determine": REVISION | {"outcome": "approved", "minute": "Yes."},
     "create_pool": {"name": "A pool", "starts_on": "2016-04-01", "ends_on": "2019-03-31"},
@@ -413,6 +415,7 @@ def test_other_roles_read_what_they_need(
 PANEL = [
     pytest.param("submit_assessment", ASSESSOR, Neighbours.under_assessment, id="submit_assessment"),
     pytest.param("request_changes", PANEL_CHAIR, Neighbours.submitted, id="request_changes"),
+    pytest.param("moderate", PANEL_CHAIR, Neighbours.assessed, id="moderate"),
     pytest.param("determine", PANEL_CHAIR, Neighbours.assessed, id="determine"),
 ]
 
@@ -441,9 +444,15 @@ def test_assessments_are_read_by_those_who_gave_theirs(programme: Neighbours) ->
         wanted = {"proposal_id": proposal_id}
         return len(call(stage, "proposals", "list_assessments", role, council, wanted)["items"])
 
+    def summarised(role: str, council: str | None = None) -> Any:
+        return call(stage, "proposals", "get_assessment_summary", role, council, {"proposal_id": proposal_id})
+
     assert [listed(CDO), listed(PANEL_CHAIR), listed(PANEL_CHAIR, STRANGER)] == [1, 1, 1]
+    assert summarised(CDO) == summarised(PANEL_CHAIR) == summarised(PANEL_CHAIR, STRANGER)
+    assert len(summarised(CDO)["assessments"]) == 1
     for role, council in ((ASSESSOR, None), (ASSESSOR, LEAD), (PANEL_CHAIR, LEAD), (PANEL_CHAIR, PARTICIPANT)):
         assert listed(role, council) == 0
+        assert said(summarised(role, council))[:2] == (Forbidden, "assessments_not_yet_yours")
     late = stage.caller(ASSESSOR)
     late.proposals.submit_assessment(proposal_id=proposal_id, revision=1, scores=SCORES)
     assert len(late.proposals.list_assessments(proposal_id=proposal_id)["items"]) == 2

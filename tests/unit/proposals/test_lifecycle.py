@@ -16,6 +16,7 @@ from services.proposals.domain.lifecycle import (
     DECIDED,
     EDITABLE,
     INSTEAD,
+    MAX_ASSESSMENTS,
     ONCE_APPROVED,
     TRANSITIONS,
     UNDECIDED,
@@ -63,6 +64,7 @@ class LifeOfAProposal(RuleBasedStateMachine):
         self.case = Case(reference="P-2026-0001", state=State.DRAFT, revision=0, draft_version=1, quorum=quorum)
         self.awards: dict[int, AwardState] = {}
         self.was_decided = False
+        self.noted: frozenset[str] | None = None
         if stage >= 1:
             self.submit(eligible=True)
         if stage >= 2:
@@ -71,7 +73,7 @@ class LifeOfAProposal(RuleBasedStateMachine):
             self.begin_assessment()
         if stage >= 3:
             for person in PEOPLE[:quorum]:
-                self.assess(person, council=None)
+                self.assess(person, council=None, apart=False)
         if stage >= 4:
             self.determine("chair", approve=True, stale=0)
 
@@ -107,7 +109,9 @@ class LifeOfAProposal(RuleBasedStateMachine):
                 answers=answers,
                 carried=carried,
                 assessors=frozenset(),
+                wide_spread=False,
             )
+            self.noted = None
 
     @rule(
         council=st.sampled_from([*COUNCILS, GLASGOW]),
@@ -129,8 +133,8 @@ class LifeOfAProposal(RuleBasedStateMachine):
         expected = self.case.state == State.SUBMITTED and confirmed
         self.attempt(Action.BEGIN_ASSESSMENT, BY_ITSELF, expected=expected)
 
-    @rule(who=st.sampled_from(PEOPLE), council=st.sampled_from([None, EDINBURGH, GLASGOW]))
-    def assess(self, who: str, council: str | None) -> None:
+    @rule(who=st.sampled_from(PEOPLE), council=st.sampled_from([None, EDINBURGH, GLASGOW]), apart=st.booleans())
+    def assess(self, who: str, council: str | None, apart: bool) -> None:
         expected = (
             self.case.state == State.UNDER_ASSESSMENT
             and council != EDINBURGH
@@ -139,13 +143,29 @@ class LifeOfAProposal(RuleBasedStateMachine):
         )
         attempt = Attempt(subject=who, council=council, revision=self.case.revision)
         if self.attempt(Action.ASSESS, attempt, expected=expected):
-            self.case = dataclasses.replace(self.case, assessors=frozenset({*self.case.assessors, who}))
+            assessors = frozenset({*self.case.assessors, who})
+            self.case = dataclasses.replace(self.case, assessors=assessors, wide_spread=apart, moderated=False)
+
+    @rule(who=st.sampled_from(["chair", "deputy"]), stale=STALE)
+    def moderate(self, who: str, stale: int) -> None:
+        expected = (
+            self.case.state == State.UNDER_ASSESSMENT
+            and stale == 0
+            and who not in self.case.conflicted
+            and len(self.case.counted) >= self.case.quorum
+            and self.noted != self.case.counted
+        )
+        attempt = Attempt(subject=who, revision=self.case.revision - stale)
+        if self.attempt(Action.MODERATE, attempt, expected=expected):
+            self.noted = self.case.counted
+            self.case = dataclasses.replace(self.case, moderated=True)
 
     @rule(who=st.sampled_from([*PEOPLE, "chair"]))
     def declare_conflict(self, who: str) -> None:
         expected = self.case.state in UNDECIDED and who not in self.case.conflicted
         if self.attempt(Action.DECLARE_CONFLICT, Attempt(subject=who), expected=expected):
             self.case = dataclasses.replace(self.case, conflicted=frozenset({*self.case.conflicted, who}))
+            self.case = dataclasses.replace(self.case, moderated=self.noted == self.case.counted)
 
     @rule(who=st.sampled_from(["chair", "deputy"]))
     def request_changes(self, who: str) -> None:
@@ -161,6 +181,7 @@ class LifeOfAProposal(RuleBasedStateMachine):
             and stale == 0
             and who not in self.case.conflicted
             and len(counted) >= self.case.quorum
+            and (not self.case.wide_spread or self.noted == counted)
         )
         attempt = Attempt(subject=who, revision=self.case.revision - stale)
         if self.attempt(Action.APPROVE if approve else Action.REJECT, attempt, expected=expected):
@@ -281,7 +302,7 @@ def test_a_submission_whose_eligibility_nobody_worked_out_is_a_fault() -> None:
 
 @pytest.mark.parametrize("revision", [None, 1, 3])
 def test_what_belongs_to_another_revision_is_stale(revision: int | None) -> None:
-    for action in (Action.ASSESS, Action.APPROVE, Action.REJECT):
+    for action in (Action.ASSESS, Action.MODERATE, Action.APPROVE, Action.REJECT):
         with pytest.raises(Conflict, match="at revision 2") as error:
             advance(_case(State.UNDER_ASSESSMENT), action, Attempt(subject="catriona", revision=revision))
         assert error.value.code == "stale_revision"
@@ -298,7 +319,9 @@ def test_an_answer_is_given_once_by_those_who_take_part() -> None:
     assert stranger.value.code == "not_a_participant"
 
 
-@pytest.mark.parametrize("action", [Action.ASSESS, Action.APPROVE, Action.REJECT, Action.REQUEST_CHANGES])
+@pytest.mark.parametrize(
+    "action", [Action.ASSESS, Action.MODERATE, Action.APPROVE, Action.REJECT, Action.REQUEST_CHANGES]
+)
 def test_an_interest_shuts_out(action: Action) -> None:
     case = _case(State.UNDER_ASSESSMENT, conflicted={"catriona"})
     for attempt in (
@@ -308,6 +331,67 @@ def test_an_interest_shuts_out(action: Action) -> None:
         with pytest.raises(Forbidden) as error:
             advance(case, action, attempt)
         assert error.value.code == "conflict_of_interest"
+
+
+@pytest.mark.parametrize("action", [Action.APPROVE, Action.REJECT])
+def test_a_wide_spread_is_moderated_before_the_decision(action: Action) -> None:
+    chair = Attempt(subject="chair", revision=2)
+    with pytest.raises(Conflict, match=r"get_assessment_summary.*with moderate") as error:
+        advance(_case(State.UNDER_ASSESSMENT, wide_spread=True), action, chair)
+    assert error.value.code == "moderation_needed"
+    advance(_case(State.UNDER_ASSESSMENT, wide_spread=True, moderated=True), action, chair)
+    with pytest.raises(Conflict) as again:
+        advance(_case(State.UNDER_ASSESSMENT, wide_spread=True, moderated=True), Action.MODERATE, chair)
+    assert again.value.code == "already_moderated"
+
+
+def test_a_decision_on_other_content_is_told_the_right_hash() -> None:
+    case = _case(State.UNDER_ASSESSMENT, content_hash="a" * 64)
+    assert advance(case, Action.APPROVE, Attempt(subject="chair", revision=2, content_hash="a" * 64)) == State.APPROVED
+    with pytest.raises(Conflict, match="a" * 64) as error:
+        advance(case, Action.APPROVE, Attempt(subject="chair", revision=2, content_hash="b" * 64))
+    assert (error.value.code, set(error.value.fields)) == ("other_content", {"content_hash"})
+
+
+@pytest.mark.parametrize("action", [Action.MODERATE, Action.APPROVE, Action.REJECT])
+def test_a_chair_who_assesses_as_well_gives_scores_first(action: Action) -> None:
+    both = Attempt(subject="chair", revision=2, assesses=True)
+    answers = []
+    for about in ({}, {"wide_spread": True}, {"assessors": ()}, {"moderated": True}):
+        with pytest.raises(Forbidden) as error:
+            advance(_case(State.UNDER_ASSESSMENT, **about), action, both)
+        answers.append(error.value.as_dict())
+    assert answers == [answers[0]] * 4, "the refusal tells what the assessments are like"
+    assert answers[0]["code"] == "own_scores_first"
+    advance(_case(State.UNDER_ASSESSMENT, assessors={"ailsa", "chair"}), action, both)
+
+
+def test_everybody_on_the_panel_with_an_interest_is_named_at_once() -> None:
+    case = _case(State.UNDER_ASSESSMENT, conflicted={"catriona"}, involved={"donald"})
+    panel = [("eilidh", None), ("catriona", None), ("fergus", ABERDEENSHIRE), ("donald", GLASGOW), ("ailsa", None)]
+    with pytest.raises(Forbidden) as error:
+        advance(case, Action.APPROVE, Attempt(subject="chair", revision=2, panel=panel))
+    assert error.value.code == "conflict_of_interest"
+    assert list(error.value.fields) == ["panel.1", "panel.2", "panel.3"]
+    for person, said in (("catriona", "declared"), ("fergus", "council of fergus takes part"), ("donald", "wrote")):
+        assert person in error.value.message
+        assert said in error.value.message
+    assert advance(case, Action.APPROVE, Attempt(subject="chair", revision=2, panel=panel[::4])) == State.APPROVED
+
+
+def test_whoever_has_moderated_does_not_assess() -> None:
+    with pytest.raises(Forbidden) as error:
+        advance(
+            _case(State.UNDER_ASSESSMENT, moderators={"chair"}), Action.ASSESS, Attempt(subject="chair", revision=2)
+        )
+    assert error.value.code == "knows_the_scores"
+
+
+def test_a_revision_takes_so_many_assessments_and_no_more() -> None:
+    full = _case(State.UNDER_ASSESSMENT, assessors={f"a{number}" for number in range(MAX_ASSESSMENTS)})
+    with pytest.raises(Conflict, match="takes no more") as error:
+        advance(full, Action.ASSESS, Attempt(subject="one-more", revision=2))
+    assert error.value.code == "enough_assessments"
 
 
 def test_assessments_of_people_with_a_conflict_do_not_make_a_quorum() -> None:

@@ -11,13 +11,27 @@ from cloudevents.core.bindings import rabbitmq
 from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
 from commonweal import load_yaml
 from shared import ids
 from shared.councils import all_councils
 from shared.events.catalogue import EVENT_TYPES, EventType, consumers_of, event_type
-from shared.fields import MAX_PENCE, Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import (
+    MAX_PENCE,
+    Day,
+    DecimalString,
+    FinancialYear,
+    Flag,
+    Gss,
+    Id,
+    Key,
+    Moment,
+    Pence,
+    Person,
+    Text,
+    WholeNumber,
+)
 from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_MESSAGE_LENGTH, Event, Unreadable, decode, encode
 from shared.messaging.rpc import MAX_REQUEST_BYTES
 from shared.proposal_content import BENEFIT_KINDS, ProposalContent
@@ -36,8 +50,9 @@ OF_FIELD: list[tuple[type[fields.Field[Any]], st.SearchStrategy[Any]]] = [
     (Text, words),
     (Key, st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,8})?", fullmatch=True)),
     (Gss, st.sampled_from(list(all_councils()))),
+    (Person, st.from_regex(r"[!-@\[-~]{1,128}", fullmatch=True)),
+    (Flag, st.booleans()),
     (Pence, st.integers(1, MAX_PENCE)),
-    (WholeNumber, st.integers(1, 32)),
     (DecimalString, st.decimals(-1_000_000, 1_000_000, places=2).map(str)),
     (Day, st.dates(date(2000, 1, 1), date(2100, 1, 1))),
     (Moment, moments),
@@ -56,6 +71,9 @@ def value_of(name: str, field: fields.Field[Any]) -> st.SearchStrategy[Any]:
         return st.just(CONTENT) if field.nested is ProposalContent else data_of(field.schema)
     if isinstance(field, fields.List):
         return st.lists(value_of(name, field.inner), min_size=1, max_size=3)
+    if isinstance(field, WholeNumber):
+        bounds = next(rule for rule in field.validators if isinstance(rule, validate.Range))
+        return st.integers(bounds.min, bounds.max)
     if name == "kind":
         return st.sampled_from(BENEFIT_KINDS)
     return next(strategy for kind, strategy in OF_FIELD if isinstance(field, kind))

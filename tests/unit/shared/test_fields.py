@@ -20,12 +20,14 @@ from shared.fields import (
     Day,
     DecimalString,
     FinancialYear,
+    Flag,
     Gss,
     Id,
     Items,
     Key,
     Moment,
     Pence,
+    Person,
     Table,
     Text,
     WholeNumber,
@@ -186,6 +188,20 @@ class TestGssAndKey:
     def test_a_councils_code_passes(self) -> None:
         assert Gss().deserialize("S12000036") == "S12000036"
 
+    @pytest.mark.parametrize("value", ["Ailsa.Reid@Edinburgh.Example", " ailsa.reid@edinburgh.example\n"])
+    def test_a_person_is_one_however_written(self, value: str) -> None:
+        assert Person().deserialize(value) == "ailsa.reid@edinburgh.example"
+
+    @pytest.mark.parametrize("value", ["", " ", "Ailsa Reid", "ailsa\u200b", "á@b.example", "a" * 129, None, 5, ["a"]])
+    def test_nobody_else_is_a_person(self, value: Any) -> None:
+        refusal(Person(), value)
+
+    @pytest.mark.parametrize("value", [0, 1, "true", "yes", "", None, [], 1.0])
+    def test_a_flag_is_true_or_false(self, value: Any) -> None:
+        assert Flag().deserialize(True) is True
+        assert Flag().deserialize(False) is False
+        refusal(Flag(), value)
+
     @pytest.mark.parametrize("value", ["a", "phone-payments", "a1_b2-c3", "a" * 64])
     def test_keys_are_lower_case_words(self, value: str) -> None:
         assert Key().deserialize(value) == value
@@ -248,7 +264,7 @@ class TestDayAndMoment:
 @given(
     field=st.sampled_from(
         [Id(), Text(max_length=9), Key(), Gss(), Pence(), WholeNumber(minimum=0, maximum=9), DecimalString(), Day(),
-         Moment(), FinancialYear()]
+         Moment(), FinancialYear(), Person(), Flag()]
     ),
     value=ANYTHING,
 )  # fmt: skip

@@ -6,7 +6,7 @@ from alembic import op
 from shared.storage.alterations import altering
 
 revision = "0009"
-down_revision = "0005"
+down_revision = "0008"
 
 _BEFORE = "'draft', 'submitted', 'under_assessment', 'changes_requested', 'approved', 'rejected', 'withdrawn', 'funded'"
 
