@@ -57,9 +57,12 @@ class ProposalsService:
         """Replace a draft's content."""
         return handlers.update_proposal(session, principal, command)
 
-    @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
+    @rpc(schemas.SubmitProposal, schemas.SubmittedView, roles={PROPOSER}, scope=access.led)
     def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-        """Hand a draft in: it is frozen as a revision, which every council that takes part is asked to confirm."""
+        """Hand a draft in: it is frozen as a revision, which every council that takes part is asked to confirm.
+
+        The answer tells of similar proposals.
+        """
         return handlers.submit_proposal(session, principal, command)
 
     @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
@@ -91,6 +94,16 @@ class ProposalsService:
     def list_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Return a page of proposals."""
         return handlers.list_proposals(session, principal, command)
+
+    @rpc(schemas.CountProposals, schemas.ProposalCounts, roles=ROLES, scope=access.known, reads=True)
+    def count_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return how many proposals of a round are in each state."""
+        return handlers.count_proposals(session, principal, command)
+
+    @rpc(schemas.FindSimilar, schemas.SimilarView, roles=ROLES, scope=access.told_of, reads=True)
+    def find_similar(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return the proposals, of any council and round, that are like one, and in which words."""
+        return handlers.find_similar(session, principal, command)
 
     @rpc(schemas.GetRevision, schemas.RevisionView, roles=ROLES, scope=access.known, reads=True)
     def get_revision(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 """What callers get to see of rounds and proposals, as mappings that the response schemas dump."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
 
 from services.proposals import access, store
-from services.proposals.domain import scoring
+from services.proposals.domain import scoring, similarity
 from services.proposals.domain.eligibility import Rule
-from services.proposals.domain.lifecycle import outcome_of
+from services.proposals.domain.lifecycle import State, outcome_of
 from services.proposals.domain.rounds import RoundRules
+from services.proposals.domain.similarity import Similarity
 from services.proposals.models import Assessment, Award, Proposal, Revision, Round
 from shared.security.principal import Principal
 
@@ -31,7 +35,7 @@ def of_round(shown: Round, *, at: datetime, undecided: bool) -> dict[str, Any]:
     }
 
 
-def _content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
+def content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
     """Return the content that the caller sees: the draft while it is worked on, to those who may; else the revision."""
     if shown.current is None or access.sees_draft(principal, shown):
         return shown.draft
@@ -40,7 +44,7 @@ def _content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
 
 def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
     """Return a proposal with its content."""
-    current, seen = shown.current, _content_for(principal, shown)
+    current, seen = shown.current, content_for(principal, shown)
     return {
         "proposal_id": shown.id,
         "reference": shown.reference,
@@ -65,6 +69,41 @@ def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
         "created_by": shown.created_by,
         "version": shown.version,
     }
+
+
+def of_item(principal: Principal, shown: Row[Any]) -> dict[str, Any]:
+    """Return a proposal in a list. :param shown: a row of the register."""
+    item = shown._asdict()
+    if not access.sees_score_in_lists(principal, shown.state):
+        item["score"] = None
+    return item
+
+
+def of_similar(found: Sequence[tuple[Row[Any], Similarity]]) -> list[dict[str, Any]]:
+    """Return proposals that are like another one: what may be told of them, and why they are told of."""
+    return [
+        {
+            "proposal_id": row.id,
+            "reference": row.reference,
+            "round_id": row.round_id,
+            "state": row.state,
+            "title": row.title,
+            "lead_council": row.lead_council,
+            "participants": row.participants,
+            "score": alike.score,
+            "shared_words": alike.shared,
+            "sentence": similarity.sentence(
+                alike, reference=row.reference, title=row.title, lead_council=row.lead_council, state=row.state
+            ),
+        }
+        for row, alike in found
+    ]
+
+
+def of_counts(round_id: UUID, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return how many proposals of a round are in each state, in the order of their life."""
+    states = [{"state": state.value, "proposals": counts.get(state, 0)} for state in State]
+    return {"round_id": round_id, "total": sum(counts.values()), "states": states}
 
 
 def of_revision(shown: Revision) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from services.proposals.handlers.assessing import (
     request_changes,
     submit_assessment,
 )
+from services.proposals.handlers.finding import count_proposals, find_similar, list_proposals
 from services.proposals.handlers.mirroring import (
     mirror_award_declined,
     mirror_award_offered,
@@ -20,7 +21,6 @@ from services.proposals.handlers.proposing import (
     decline_participation,
     get_proposal,
     get_revision,
-    list_proposals,
     submit_proposal,
     update_proposal,
     withdraw_proposal,
@@ -31,10 +31,12 @@ __all__ = [
     "check_eligibility",
     "close_round",
     "confirm_participation",
+    "count_proposals",
     "create_proposal",
     "declare_conflict",
     "decline_participation",
     "determine",
+    "find_similar",
     "get_proposal",
     "get_revision",
     "get_round",

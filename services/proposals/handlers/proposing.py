@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from services.proposals import access, events, store, views
+from services.proposals import access, events, register, store, views
 from services.proposals.domain import eligibility, lifecycle, rounds
 from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
 from services.proposals.models import Participation, Proposal, ReferenceCounter, Revision
@@ -15,7 +14,6 @@ from shared.errors import NotFound
 from shared.fields import Command
 from shared.proposal_content import ProposalContent
 from shared.security.principal import Principal
-from shared.storage import paging
 from shared.storage.references import next_reference
 
 
@@ -45,6 +43,7 @@ def create_proposal(session: Session, principal: Principal, command: Command) ->
     )
     _write_draft(proposal, command.content)
     session.add(proposal)
+    register.enter(session, proposal)
     return views.of_proposal(principal, proposal)
 
 
@@ -60,11 +59,14 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
     proposal.state = lifecycle.advance(store.case_of(proposal), Action.EDIT, attempt)
     proposal.draft_version += 1
     _write_draft(proposal, command.content)
+    register.enter(session, proposal)
     return views.of_proposal(principal, proposal)
 
 
 def submit_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Hand the draft in: it is frozen as the next revision, and every participating council is asked to confirm it.
+
+    The answer tells of similar proposals, so that councils join instead of duplicating.
 
     :raises Forbidden: unless the caller is a proposer of the lead council.
     :raises Conflict: when there is nothing to hand in, or a rule of eligibility is not met; ``fields`` names each.
@@ -77,7 +79,9 @@ def submit_proposal(session: Session, principal: Principal, command: Command) ->
     revision = _freeze(proposal, by=principal.subject, at=now)
     events.proposal_submitted(session, proposal, revision)
     _assess_once_confirmed(proposal)
-    return views.of_proposal(principal, proposal)
+    register.enter(session, proposal)
+    similar = views.of_similar(register.similar_to(session, proposal, revision.content))
+    return {**views.of_proposal(principal, proposal), "similar": similar}
 
 
 def withdraw_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
@@ -137,18 +141,6 @@ def check_eligibility(session: Session, principal: Principal, command: Command) 
 def get_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a proposal. :raises NotFound: when the caller may not know of it."""
     return views.of_proposal(principal, store.proposal_by_id(session, principal, command.proposal_id))
-
-
-def list_proposals(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Return a page of the proposals that the caller may know of, oldest first."""
-    statement = select(Proposal).where(access.known(principal))
-    if command.state is not None:
-        statement = statement.where(Proposal.state == command.state)
-    if command.round_id is not None:
-        statement = statement.where(Proposal.round_id == command.round_id)
-    if command.council is not None:
-        statement = statement.where(or_(Proposal.lead_council == command.council, access.takes_part(command.council)))
-    return paging.page(session, statement, by=Proposal.id, request=command)
 
 
 def get_revision(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
