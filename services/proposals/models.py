@@ -192,8 +192,8 @@ class Revision(Base):
     proposal: Mapped[Proposal] = relationship(back_populates="revisions")
     participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position")
     assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id")
-    change_request: Mapped["ChangeRequest | None"] = relationship()
-    decision: Mapped["Decision | None"] = relationship()
+    change_request: Mapped["ChangeRequest | None"] = relationship(lazy="joined")
+    decision: Mapped["Decision | None"] = relationship(lazy="joined")
 
 
 def _of_revision() -> ForeignKeyConstraint:

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.proposals import access, handlers, schemas
+from services.proposals.entering import Entering
 from shared.audit.sealer import Sealing
 from shared.fields import Command
 from shared.messaging.consumer import event_handler
@@ -26,6 +27,7 @@ class ProposalsService:
     relay = OutboxRelay()
     housekeeping = Housekeeping()
     sealing = Sealing()
+    entering = Entering()
 
     @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

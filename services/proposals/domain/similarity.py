@@ -7,7 +7,7 @@ shared word gives nothing, and neither the order of the words nor that of the tw
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.proposals.domain import wording
 from services.proposals.domain.wording import Word, Wording
@@ -47,11 +47,16 @@ class Rarity:
 
     proposals: int
     containing: Mapping[str, int]
+    _known: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, word: str) -> float:
         """Return a word's inverse document frequency, which is above zero even of a word that every proposal has."""
-        imagined = _IMAGINED / 2 if word in _EVERYDAY else 0
-        return math.log((self.proposals + _IMAGINED + 1) / (self.containing.get(word, 0) + imagined + 0.5))
+        known = self._known.get(word)
+        if known is None:
+            imagined = _IMAGINED / 2 if word in _EVERYDAY else 0
+            known = math.log((self.proposals + _IMAGINED + 1) / (self.containing.get(word, 0) + imagined + 0.5))
+            self._known[word] = known
+        return known
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def compare(ours: Wording, theirs: Wording, rarity: Rarity) -> Similarity | None
     common = ours.keys() & theirs.keys()
     parts = {stem: ours[stem].weight * theirs[stem].weight * rarity.of(stem) ** 2 for stem in common}
     both = _length(ours, rarity) * _length(theirs, rarity)
-    score = round(100 * sum(sorted(parts.values())) / both) if parts else 0
+    score = round(100 * math.fsum(parts.values()) / both) if parts else 0
     if score == 0:
         return None
     telling = sorted(common, key=lambda stem: (-parts[stem], stem))[:MAX_SHARED]
@@ -92,19 +97,19 @@ def compare(ours: Wording, theirs: Wording, rarity: Rarity) -> Similarity | None
     )
 
 
-def telling_words(ours: Wording, rarity: Rarity) -> dict[str, float]:
-    """Return how much each word of a proposal adds to a comparison for each weight that it has in the other one.
+def telling_words(ours: Wording, rarity: Rarity) -> dict[str, int]:
+    """Return about how much each word of a proposal adds to a comparison by each weight that it has in the other one.
 
-    The words come in the order of their rarity, the rarest first.
+    The words come in the order of their rarity, the rarest first. The numbers are whole, to be added up quickly.
     """
-    factors = {stem: word.weight * rarity.of(stem) ** 2 for stem, word in ours.items()}
+    factors = {stem: 1 + round(word.weight * rarity.of(stem) ** 2) for stem, word in ours.items()}
     return dict(sorted(factors.items(), key=lambda item: (-rarity.of(item[0]), item[0])))
 
 
 def sentence(found: Similarity, *, reference: str, title: str, lead_council: str, state: str) -> str:
     """Return why a proposal is told of, for people to read."""
     named = found.shared[:_MAX_NAMED]
-    fields = [field for field in wording.FIELDS if any(field in shared.fields for shared in named)]
+    fields = [name for name in wording.FIELDS if any(name in shared.fields for shared in named)]
     return (
         f"Shares {_listed([shared.word for shared in named])} in {_listed(fields)} with {reference}, {title}"
         f" ({councils.name_of(lead_council)}, {state.replace('_', ' ')})."
@@ -112,7 +117,8 @@ def sentence(found: Similarity, *, reference: str, title: str, lead_council: str
 
 
 def _length(words: Mapping[str, Word], rarity: Rarity) -> float:
-    return math.sqrt(sum(sorted((word.weight * rarity.of(stem)) ** 2 for stem, word in words.items())))
+    # Exact before it is rounded, so that the order of the words cannot be seen in it.
+    return math.sqrt(math.fsum((word.weight * rarity.of(stem)) ** 2 for stem, word in words.items()))
 
 
 def _listed(words: Sequence[str]) -> str:

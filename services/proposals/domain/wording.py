@@ -18,6 +18,7 @@ ANALYSER = 1
 #: What is looked at, and how much a word there says of what the proposal is about.
 FIELDS: Mapping[str, int] = {"title": 3, "need": 2, "benefits": 2}
 _BITS = {field: 1 << place for place, field in enumerate(FIELDS)}
+_WEIGHTS = [sum(FIELDS[field] for field, bit in _BITS.items() if places & bit) for places in range(1 << len(FIELDS))]
 
 #: The most words of one proposal: those of its title first, then of its benefits, its need and its problem.
 MAX_WORDS = 250
@@ -52,7 +53,7 @@ class Word(NamedTuple):
     @property
     def weight(self) -> int:
         """How much it says of what the proposal is about: the sum over the fields in which it stands."""
-        return sum(FIELDS[field] for field in fields_of(self.places))
+        return _WEIGHTS[self.places]
 
 
 #: A proposal's words by stem.
@@ -77,7 +78,8 @@ def of_proposal(content: Mapping[str, Any]) -> dict[str, Word]:
                 if len(found) == MAX_WORDS:
                     continue
                 known = Word(0, written)
-            found[stem] = Word(known.places | _BITS[field], min(known.written, written, key=_capitals))
+            spelling = known.written if known.written.islower() else min(known.written, written, key=_capitals)
+            found[stem] = Word(known.places | _BITS[field], spelling)
     return found
 
 
