@@ -83,8 +83,8 @@ def known(principal: Principal) -> ColumnElement[bool]:
     "similar_proposals",
     "Asked about: a proposal that the caller may know of. Told of: what was handed in, of any council, round and state,"
     " so that councils join instead of duplicating; of each its reference, title, councils, round, state and the words"
-    " that both share, also to those who may not read it before the decision. Never a draft, nor a content, a score or"
-    " a reason.",
+    " that both share, also to those who may not read it before the decision. Never a draft, nor a content, an"
+    " assessment or what anybody gave as a reason.",
 )
 def told_of(asked_about: Proposal) -> ColumnElement[bool]:
     """Return the condition that a proposal meets which is told of when it is like the one that is asked about."""

@@ -313,7 +313,7 @@ class SharedWord(Schema):
     """
 
     word = fields.String()
-    fields_ = fields.List(fields.String(), data_key="fields", attribute="fields")
+    stands_in = fields.List(fields.String())
 
 
 class SimilarProposal(Schema):

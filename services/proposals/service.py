@@ -61,10 +61,7 @@ class ProposalsService:
 
     @rpc(schemas.SubmitProposal, schemas.SubmittedView, roles={PROPOSER}, scope=access.led)
     def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-        """Hand a draft in: it is frozen as a revision, which every council that takes part is asked to confirm.
-
-        The answer tells of similar proposals.
-        """
+        """Hand a draft in as a revision, for every council that takes part to confirm; tells what is like it."""
         return handlers.submit_proposal(session, principal, command)
 
     @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)

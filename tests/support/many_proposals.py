@@ -7,6 +7,7 @@ hundred say, and a long tail of names, most of which stand once or twice.
 import io
 import json
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from itertools import accumulate
@@ -30,11 +31,8 @@ from shared import clock, councils, ids
 from shared.storage.database import Database
 from tests.support.proposals import CRITERIA, content
 
-#: It takes part in :data:`FEW` proposals only, wherever there are more.
-SMALL_COUNCIL, FEW = "S12000023", 5
-#: Stands in :data:`FEW` proposals only; and a word that most of them say.
-RARE_WORD, COMMON_WORD = "zeppelin", "service"
-PER_ROUND = 500
+#: It takes part in a few proposals only, however many there are, and so does the rare word; most say the common one.
+SMALL_COUNCIL, RARE_WORD, COMMON_WORD = "S12000023", "zeppelin", "service"
 
 _SUBJECTS = """
 payment bill account card receipt invoice debt arrears instalment refund
@@ -74,65 +72,20 @@ carbon emission heat pump solar charging fleet electric net zero
 mapping gis boundary coordinate aerial layer address gazetteer parcel imagery
 workflow robot automation spreadsheet script repetitive handoff form scanning mailroom
 """.strip().splitlines()
-_EVERYDAY = [
-    "council",
-    "service",
-    "online",
-    "citizen",
-    "resident",
-    "staff",
-    "time",
-    "need",
-    "digital",
-    "save",
-    "report",
-    "use",
-    "improve",
-    "phone",
-    "call",
-    "form",
-    "share",
-    "system",
-    "people",
-    "local",
-    "cost",
-    "team",
-    "website",
-    "information",
-    "request",
-    "reduce",
-    "access",
-    "find",
-    "manage",
-    "support",
-]
+_EVERYDAY = re.findall(
+    r"\w+",
+    """
+    council service online citizen resident staff time need digital save report use improve phone call form
+    share system people local cost team website information request reduce access find manage support
+    """,
+)
 _WEIGHTS = list(accumulate(1 / rank for rank in range(1, len(_EVERYDAY) + 1)))
-_SYLLABLES = [
-    "an",
-    "ar",
-    "ben",
-    "bor",
-    "cal",
-    "dun",
-    "el",
-    "fen",
-    "gar",
-    "hal",
-    "in",
-    "kel",
-    "lor",
-    "mar",
-    "nor",
-    "or",
-    "pen",
-    "ros",
-    "sel",
-    "tor",
-    "ul",
-    "ven",
-    "wick",
-    "yar",
-]
+_SYLLABLES = re.findall(
+    r"\w+",
+    """
+    an ar ben bor cal dun el fen gar hal in kel lor mar nor or pen ros sel tor ul ven wick yar
+    """,
+)
 _TAIL = 30_000
 _TAIL_WEIGHTS = list(accumulate(1 / (rank + 20) for rank in range(_TAIL)))
 
@@ -143,14 +96,17 @@ _OPEN = [State.DRAFT] * 5 + [State.SUBMITTED] * 8 + [State.UNDER_ASSESSMENT] * 5
 def texts(count: int, *, seed: int = 2016) -> Iterator[dict[str, Any]]:
     """Yield the content of proposals, as JSON: always the same ones for a seed."""
     chance = random.Random(seed)
+    alike = content()
+    [benefit] = alike["benefits"]
+    rare = {1, count // 4, count // 2, count - 20, count - 10}
     everyone = [code for code in councils.all_councils() if code != SMALL_COUNCIL]
     for number in range(count):
         subject = chance.choice(_SUBJECTS).split()
-        named = _name(chance), _name(chance)
+        named = [_name(chance), _name(chance)]
         taking_part = chance.sample(everyone, chance.randint(2, 6))
-        if count > FEW and number % (count // FEW) == 1:
+        if number in rare:
             taking_part[-1] = SMALL_COUNCIL
-            named = (*named, RARE_WORD)
+            named.append(RARE_WORD)
         lead, *others = taking_part
 
         def said(of_subject: int, of_everyday: int, names: Sequence[str] = (), subject: list[str] = subject) -> str:
@@ -159,14 +115,14 @@ def texts(count: int, *, seed: int = 2016) -> Iterator[dict[str, Any]]:
             chance.shuffle(words)
             return " ".join(words).capitalize()
 
-        benefit = content()["benefits"][0]
-        yield content(
-            title=said(3, 3, named[:1]),
-            user_need=said(5, 8) + ".",
-            problem=said(5, 8, named[1:]) + ".",
-            lead_council=lead,
-            participants=others,
-            benefits=[
+        yield {
+            **alike,
+            "title": said(3, 3, named[:1]),
+            "user_need": said(5, 8) + ".",
+            "problem": said(5, 8, named[1:]) + ".",
+            "lead_council": lead,
+            "participants": others,
+            "benefits": [
                 {
                     **benefit,
                     "title": said(2, 2),
@@ -174,7 +130,7 @@ def texts(count: int, *, seed: int = 2016) -> Iterator[dict[str, Any]]:
                     "targets": [{**benefit["targets"][0], "council": lead}],
                 }
             ],
-        )
+        }
 
 
 def _name(chance: random.Random) -> str:
@@ -186,10 +142,10 @@ def _name(chance: random.Random) -> str:
     return "".join(letters)
 
 
-def fill(database: Database, count: int, *, per_round: int = PER_ROUND, seed: int = 2016) -> list[UUID]:
-    """Write proposals in rounds, the last of which is still open, into an empty PostgreSQL; returns their ids.
+def fill(database: Database, count: int, *, per_round: int, seed: int = 2016) -> list[UUID]:
+    """Write proposals into an empty PostgreSQL; returns their ids.
 
-    The words come from the wordings, by SQL, which takes a fraction of the time.
+    They are in rounds, of which the last one is still open and the others are decided.
     """
     chance = random.Random(seed)
     began = clock.now() - timedelta(seconds=count)
@@ -214,18 +170,9 @@ def fill(database: Database, count: int, *, per_round: int = PER_ROUND, seed: in
             called = rounds[number // per_round]
             state = chance.choice(_OPEN if called is rounds[-1] else _DECIDED)
             moment = began + timedelta(seconds=number)
-            made.append(
-                _write(
-                    rows,
-                    called,
-                    number,
-                    said,
-                    state,
-                    moment,
-                    handed_in=(state != State.DRAFT and chance.random() < 0.97)
-                    or state not in (State.DRAFT, State.WITHDRAWN),
-                )
-            )
+            # Some were withdrawn before they were ever handed in.
+            handed_in = state != State.DRAFT and (state != State.WITHDRAWN or chance.random() < 0.5)
+            made.append(_write(rows, called, number, said, state, moment, handed_in=handed_in))
             if number % 2_000 == 1_999:
                 _flush(connection, rows)
         _flush(connection, rows)

@@ -64,7 +64,7 @@ class SharedWord:
     """A word of both proposals, as the first one writes it, and the fields of either in which it stands."""
 
     word: str
-    fields: Sequence[str]
+    stands_in: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def telling_words(ours: Wording, rarity: Rarity) -> dict[str, int]:
 def sentence(found: Similarity, *, reference: str, title: str, lead_council: str, state: str) -> str:
     """Return why a proposal is told of, for people to read."""
     named = found.shared[:_MAX_NAMED]
-    fields = [name for name in wording.FIELDS if any(name in shared.fields for shared in named)]
+    fields = [name for name in wording.FIELDS if any(name in shared.stands_in for shared in named)]
     return (
         f"Shares {_listed([shared.word for shared in named])} in {_listed(fields)} with {reference}, {title}"
         f" ({councils.name_of(lead_council)}, {state.replace('_', ' ')})."

@@ -315,7 +315,7 @@ def test_the_reason_names_the_words_that_count_as_they_are_written() -> None:
     found = compared(SAME["bins"], FEW)
     assert found is not None
     assert [shared.word for shared in found.shared][:4] == ["bin", "missed", "collections", "crew"]
-    assert found.shared[0].fields == ["title", "need", "benefits"]
+    assert found.shared[0].stands_in == ["title", "need", "benefits"]
     assert similarity.sentence(
         found,
         reference="P-2026-0003",
