@@ -114,17 +114,18 @@ def _enter_words(session: Session, proposal: Proposal) -> None:
     said = wording.of_proposal(proposal.draft if proposal.current is None else proposal.current.content)
     entered = session.get(ProposalWording, proposal.id)
     before = {} if entered is None else _loaded(entered.words)
-    gone = [stem for stem, word in before.items() if stem not in said or said[stem].weight != word.weight]
-    if gone:
+    # What another analysis made of the same text is not comparable.
+    kept = {
+        stem
+        for stem in before.keys() & said.keys()
+        if entered is not None and entered.analyser == wording.ANALYSER and before[stem].weight == said[stem].weight
+    }
+    if gone := before.keys() - kept:
         session.execute(
             delete(ProposalWord).where(ProposalWord.proposal_id == proposal.id, ProposalWord.word.in_(gone))
         )
-    rows = [
-        {"word": stem, "proposal_id": proposal.id, "weight": word.weight}
-        for stem, word in sorted(said.items())
-        if stem not in before or before[stem].weight != word.weight
-    ]
-    if rows:
+    if added := said.keys() - kept:
+        rows = [{"word": stem, "proposal_id": proposal.id, "weight": said[stem].weight} for stem in sorted(added)]
         session.execute(insert_into(session, ProposalWord), rows)
     if entered is None:
         entered = ProposalWording(proposal_id=proposal.id)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import snowballstemmer
 
-#: Counted up whenever the same text would give other words; each service brings its register to it as it starts.
+#: Counted up when the same text would give other words or weights: the register is brought to it as a service starts.
 ANALYSER = 1
 
 #: What is looked at, and how much a word there says of what the proposal is about.

@@ -353,7 +353,8 @@ def test_what_an_older_version_wrote_is_entered(settled: Programme, monkeypatch:
     assert settled.database.run(held) == as_it_was
     # Another analysis of the same text.
     monkeypatch.setattr(wording, "ANALYSER", wording.ANALYSER + 1)
-    monkeypatch.setattr(wording, "MAX_WORDS", 1)
+    monkeypatch.setattr(wording, "MAX_WORDS", 3)
+    monkeypatch.setattr(wording, "_WEIGHTS", [2 * weight for weight in wording._WEIGHTS])
     assert enter_all(settled) == len(ids)
     assert settled.database.run(held) == settled.database.run(should_be) != as_it_was
     # A draft and a revision that it knows nothing of.
