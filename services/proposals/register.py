@@ -4,13 +4,14 @@ Beside a proposal's row it holds the councils that it concerns and the words tha
 transaction that writes the proposal, by :func:`enter`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, or_, select, union
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, func, insert, or_, select, union
+from sqlalchemy.orm import Session, selectinload, undefer
 
 from services.proposals import access
 from services.proposals.access import Way
@@ -27,8 +28,10 @@ from services.proposals.models import (
     Revision,
 )
 from shared.security.principal import Principal
-from shared.storage.upsert import insert_into
 
+#: By how many of the words of a text, the rarest, proposals are found; the others are looked up in what that leaves.
+#: PostgreSQL takes longer to think of the best order for more of them than to find anything.
+MAX_JOINED = 3
 #: How rare a word is, is told by this many of the newest proposals.
 SAMPLE = 1_000
 #: About how many occurrences of words are looked at to find what could be similar: those of the rarest words.
@@ -37,7 +40,7 @@ MAX_OCCURRENCES = 20_000
 MAX_READ = 400
 MAX_COMPARED = 40
 #: How many proposals are entered anew in a transaction.
-BATCH_SIZE = 20
+BATCH_SIZE = 50
 
 # As tables: an alias of a mapped class takes longer to make than its statement to run.
 _PROPOSALS, _COUNCILS, _WORDS = (kind.__table__ for kind in (Proposal, ProposalCouncil, ProposalWord))
@@ -49,14 +52,14 @@ Key = ColumnElement[UUID]
 # --- keeping it -----------------------------------------------------------------------------------------------------
 
 
-def enter(session: Session, proposal: Proposal) -> None:
-    """Enter what a proposal says now: the revision that was last handed in, or the draft before the first.
+def enter(session: Session, *proposals: Proposal) -> None:
+    """Enter what proposals say now: the revision that was last handed in, or the draft before the first.
 
-    :param proposal: is locked by this transaction, or new.
+    :param proposals: are locked by this transaction, or new.
     """
     session.flush()
-    _enter_councils(session, proposal)
-    _enter_words(session, proposal)
+    _enter_councils(session, proposals)
+    _enter_words(session, proposals)
 
 
 class Batch(NamedTuple):
@@ -89,51 +92,67 @@ def enter_stale(session: Session, after: UUID | None) -> Batch | None:
     if not found:
         return None
     # Whoever holds one of them is writing it, or entering it too.
-    free = select(Proposal).where(Proposal.id.in_(found)).with_for_update(skip_locked=True)
+    free = (
+        select(Proposal)
+        .where(Proposal.id.in_(found))
+        .options(undefer(Proposal.draft), selectinload(Proposal.revisions).undefer(Revision.content))
+        .with_for_update(skip_locked=True)
+    )
     entered = session.scalars(free).all()
-    for proposal in entered:
-        enter(session, proposal)
+    enter(session, *entered)
     return Batch(len(entered), found[-1])
 
 
-def _enter_councils(session: Session, proposal: Proposal) -> None:
-    taking_part = [proposal.lead_council, *(proposal.participants if proposal.revision > 0 else [])]
-    session.execute(
-        delete(ProposalCouncil).where(
-            ProposalCouncil.proposal_id == proposal.id, ProposalCouncil.council.not_in(taking_part)
-        )
-    )
-    rows = [
-        {"proposal_id": proposal.id, "council": council, "round_id": proposal.round_id, "state": proposal.state}
-        for council in sorted(taking_part)
-    ]
-    session.execute(insert_into(session, ProposalCouncil).on_conflict_do_nothing(), rows)
+def _enter_councils(session: Session, proposals: Sequence[Proposal]) -> None:
+    entered = defaultdict(set)
+    of_these = ProposalCouncil.proposal_id.in_([proposal.id for proposal in proposals])
+    for proposal_id, council in session.execute(
+        select(ProposalCouncil.proposal_id, ProposalCouncil.council).where(of_these)
+    ):
+        entered[proposal_id].add(council)
+    rows = []
+    for proposal in proposals:
+        taking_part = {proposal.lead_council, *(proposal.participants if proposal.revision > 0 else [])}
+        if gone := entered[proposal.id] - taking_part:
+            session.execute(
+                delete(ProposalCouncil).where(
+                    ProposalCouncil.proposal_id == proposal.id, ProposalCouncil.council.in_(gone)
+                )
+            )
+        of_proposal = {"proposal_id": proposal.id, "round_id": proposal.round_id, "state": proposal.state}
+        rows += [of_proposal | {"council": council} for council in sorted(taking_part - entered[proposal.id])]
+    if rows:
+        session.execute(insert(ProposalCouncil), rows)
 
 
-def _enter_words(session: Session, proposal: Proposal) -> None:
-    said = wording.of_proposal(proposal.draft if proposal.current is None else proposal.current.content)
-    entered = session.get(ProposalWording, proposal.id)
-    before = {} if entered is None else _loaded(entered.words)
-    # What another analysis made of the same text is not comparable.
-    kept = {
-        stem
-        for stem in before.keys() & said.keys()
-        if entered is not None and entered.analyser == wording.ANALYSER and before[stem].weight == said[stem].weight
-    }
-    if gone := before.keys() - kept:
-        session.execute(
-            delete(ProposalWord).where(ProposalWord.proposal_id == proposal.id, ProposalWord.word.in_(gone))
-        )
-    if added := said.keys() - kept:
-        rows = [{"word": stem, "proposal_id": proposal.id, "weight": said[stem].weight} for stem in sorted(added)]
-        session.execute(insert_into(session, ProposalWord), rows)
-    if entered is None:
-        entered = ProposalWording(proposal_id=proposal.id)
-    entered.analyser = wording.ANALYSER
-    entered.revision = proposal.revision
-    entered.draft_version = 0 if proposal.revision > 0 else proposal.draft_version
-    entered.words = {stem: list(word) for stem, word in said.items()}
-    session.add(entered)
+def _enter_words(session: Session, proposals: Sequence[Proposal]) -> None:
+    of_these = ProposalWording.proposal_id.in_([proposal.id for proposal in proposals])
+    entered = {found.proposal_id: found for found in session.scalars(select(ProposalWording).where(of_these))}
+    rows: list[dict[str, Any]] = []
+    for proposal in proposals:
+        said = wording.of_proposal(proposal.draft if proposal.current is None else proposal.current.content)
+        found = entered.get(proposal.id) or ProposalWording(proposal_id=proposal.id, analyser=0, words={})
+        before = _loaded(found.words)
+        # What another analysis made of the same text is not comparable.
+        is_comparable = found.analyser == wording.ANALYSER
+        kept = {
+            stem for stem in before.keys() & said.keys() if is_comparable and before[stem].weight == said[stem].weight
+        }
+        if gone := before.keys() - kept:
+            session.execute(
+                delete(ProposalWord).where(ProposalWord.proposal_id == proposal.id, ProposalWord.word.in_(gone))
+            )
+        rows += [
+            {"word": stem, "proposal_id": proposal.id, "weight": said[stem].weight}
+            for stem in sorted(said.keys() - kept)
+        ]
+        found.analyser = wording.ANALYSER
+        found.revision = proposal.revision
+        found.draft_version = 0 if proposal.revision > 0 else proposal.draft_version
+        found.words = {stem: list(word) for stem, word in said.items()}
+        session.add(found)
+    if rows:
+        session.execute(insert(ProposalWord), rows)
 
 
 def _loaded(words: dict[str, Any]) -> dict[str, Word]:
@@ -148,7 +167,7 @@ class Wanted:
     """What a list is asked for; every condition that is given must hold.
 
     :param council: leads, or takes part in the current revision.
-    :param words: the stems of which every one is among the proposal's words.
+    :param words: the stems of which every one, each given once, is among the proposal's words.
     :param reference: of one proposal.
     """
 
@@ -184,6 +203,8 @@ def listed(
 
     :param after: the id after which to begin.
     """
+    if len(wanted.words) > MAX_JOINED:
+        wanted = replace(wanted, words=_rarest_first(session, wanted.words))
     walks = []
     for key, walk in _walks(principal, wanted):
         rest = walk if after is None else walk.where(key > after)
@@ -192,6 +213,11 @@ def listed(
         return []
     ids = walks[0] if len(walks) == 1 else select(union(*walks).subquery().c.id)
     return session.execute(_items().where(Proposal.id.in_(ids)).order_by(Proposal.id).limit(limit)).all()
+
+
+def _rarest_first(session: Session, stems: Sequence[str]) -> list[str]:
+    rarity, _ = _rarity(session, stems)
+    return sorted(stems, key=lambda stem: rarity.containing.get(stem, 0))
 
 
 def counts(session: Session, principal: Principal, round_id: UUID) -> dict[str, int]:
@@ -230,9 +256,12 @@ def _walk(way: Way, wanted: Wanted) -> tuple[Key, Select[Any]]:
     walk = select(key.label("id"), table.state)
     for row, council in zip(rows, councils, strict=True):
         walk = walk.where(row.c.council == council, row.c.proposal_id == key)
-    for stem in wanted.words:
+    for stem in wanted.words[:MAX_JOINED]:
         word = _WORDS.alias()
         walk = walk.where(word.c.word == stem, word.c.proposal_id == key)
+    if rest := wanted.words[MAX_JOINED:]:
+        among = select(func.count()).where(_WORDS.c.proposal_id == key, _WORDS.c.word.in_(rest))
+        walk = walk.where(among.scalar_subquery() == len(rest))
     if wanted.state is not None:
         walk = walk.where(table.state == wanted.state)
     if wanted.round_id is not None:

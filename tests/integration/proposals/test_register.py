@@ -150,7 +150,7 @@ def combinations(called: str) -> list[dict[str, Any]]:
         for state in (None, State.DRAFT, State.SUBMITTED, State.CHANGES_REQUESTED, State.REJECTED, State.WITHDRAWN)
         for round_id in (None, called)
         for council in (None, EDINBURGH, GLASGOW)
-        for text in (None, "bill", "online Collection", "P-2026-0003")
+        for text in (None, "bill", "online Collection", "collections online, missed bins", "P-2026-0003")
     ]
     return [{name: value for name, value in each.items() if value is not None} for each in found]
 
