@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import audit, backlog, latency, relay_throughput
+from benchmarks import audit, backlog, latency, proposals, relay_throughput
 from benchmarks.results import Figure, machine
 from tests.support import servers
 
@@ -18,6 +18,7 @@ MEASUREMENTS = {
     "latency": latency.measure,
     "backlog": backlog.measure,
     "audit": audit.measure,
+    "proposals": proposals.measure,
 }
 
 

@@ -1,10 +1,13 @@
 """Who may know of a proposal, work on it, and see how it was scored."""
 
-from sqlalchemy import ColumnElement, or_, select, true
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Boolean, ColumnElement, and_, literal_column, or_, select, true
 from sqlalchemy.orm import aliased
 
 from services.proposals.domain.lifecycle import DECIDED, Case, State
-from services.proposals.models import Assessment, Participation, Proposal, Revision
+from services.proposals.models import IS_DECIDED, IS_HANDED_IN, Assessment, Proposal, ProposalCouncil, Revision
 from shared.errors import Forbidden
 from shared.security.principal import (
     APPROVER,
@@ -23,6 +26,44 @@ from shared.security.scope import Scope, enforces
 READERS = (ASSESSOR, PANEL_CHAIR, TREASURER, APPROVER, OPERATOR)
 
 
+@dataclass(frozen=True)
+class Way:
+    """A way in which somebody knows of proposals: of all of them, or of those that meet every condition given here.
+
+    Each way is one walk along an index, which is how lists use it.
+
+    :param council: that leads, or takes part in the current revision.
+    :param handed_in: True for those that were ever handed in.
+    :param decided: True for those on which the panel has decided.
+    """
+
+    council: str | None = None
+    handed_in: bool = False
+    decided: bool = False
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """The condition that a proposal meets that is known in this way."""
+        return and_(true(), *self.facts(), *([_is_of(self.council)] if self.council is not None else []))
+
+    def facts(self) -> Iterator[ColumnElement[bool]]:
+        """Yield what the proposal's own row tells."""
+        if self.handed_in:
+            yield literal_column(f"proposals.{IS_HANDED_IN}", Boolean)
+        if self.decided:
+            yield literal_column(f"proposals.{IS_DECIDED}", Boolean)
+
+
+def ways(principal: Principal) -> list[Way]:
+    """Return the ways in which a caller knows of proposals, any of which is enough; :data:`known` tells them."""
+    if principal.has(CDO):
+        return [Way()]
+    found = [Way(handed_in=True) if principal.has(*READERS) else Way(decided=True)]
+    if principal.council is not None and principal.has(*COUNCIL_ROLES):
+        found.append(Way(council=principal.council))
+    return found
+
+
 @enforces(
     "known_proposals",
     "A draft: the lead council's people and the CDO. What was handed in: also the people of the councils that take part"
@@ -35,14 +76,19 @@ def known(principal: Principal) -> ColumnElement[bool]:
     A draft is known to the lead council's people and the CDO; what was handed in also to the people of the councils
     that take part in its current revision and to :data:`READERS`; what is decided to everybody.
     """
-    if principal.has(CDO):
-        return true()
-    ways: list[ColumnElement[bool]] = [Proposal.state.in_(DECIDED)]
-    if principal.has(*READERS):
-        ways.append(Proposal.revision > 0)
-    if principal.council is not None and principal.has(*COUNCIL_ROLES):
-        ways += [Proposal.lead_council == principal.council, takes_part(principal.council)]
-    return or_(*ways)
+    return or_(*(way.condition for way in ways(principal)))
+
+
+@enforces(
+    "similar_proposals",
+    "Asked about: a proposal that the caller may know of. Told of: what was handed in, of any council, round and state,"
+    " so that councils join instead of duplicating; of each its reference, title, councils, round, state and the words"
+    " that both share, also to those who may not read it before the decision. Never a draft, nor a content, an"
+    " assessment or what anybody gave as a reason.",
+)
+def told_of(asked_about: Proposal) -> ColumnElement[bool]:
+    """Return the condition that a proposal meets which is told of when it is like the one that is asked about."""
+    return and_(Proposal.revision > 0, Proposal.id != asked_about.id)
 
 
 #: Enforced by the guards of :mod:`.domain.lifecycle`, on what :data:`known` lets through.
@@ -58,15 +104,10 @@ DISINTERESTED = Scope(
 )
 
 
-def takes_part(council: str) -> ColumnElement[bool]:
-    """Return the condition that a proposal meets when a council takes part in its current revision."""
+def _is_of(council: str) -> ColumnElement[bool]:
     return (
-        select(Participation.council)
-        .where(
-            Participation.proposal_id == Proposal.id,
-            Participation.revision == Proposal.revision,
-            Participation.council == council,
-        )
+        select(ProposalCouncil.council)
+        .where(ProposalCouncil.proposal_id == Proposal.id, ProposalCouncil.council == council)
         .exists()
     )
 
@@ -147,14 +188,29 @@ def _reads_assessments_of(principal: Principal, revision: Revision, case: Case) 
     )
 
 
+def sees_score_in_lists(principal: Principal, state: str) -> bool:
+    """Tell whether a list shows the caller the score of a proposal in some state.
+
+    It does where :func:`sees_score` needs nothing but the state to say so: what is decided, and the CDO's overview.
+    """
+    return state in DECIDED or _oversees(principal)
+
+
+def _oversees(principal: Principal) -> bool:
+    """Tell whether the caller sees every score; whoever may assess as well gives their own first, like all others."""
+    return principal.has(CDO) and not principal.has(ASSESSOR)
+
+
 def _reads_all_assessments(principal: Principal, case: Case) -> bool:
     """Tell whether the caller reads every assessment as a matter of course: the chair and the CDO do.
 
     Whoever may assess as well gives their own scores first, like every other assessor.
     """
+    if _oversees(principal):
+        return True
     if principal.has(ASSESSOR):
         return False
-    return principal.has(CDO) or (principal.has(PANEL_CHAIR) and _may_compare(principal, case))
+    return principal.has(PANEL_CHAIR) and _may_compare(principal, case)
 
 
 def _may_compare(principal: Principal, case: Case) -> bool:

@@ -10,16 +10,19 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, attribute_keyed_dict, mapped_column, relationship
 
 from services.proposals.domain.awards import WITH_PROJECT, WITH_REASON, AwardState
-from services.proposals.domain.lifecycle import Answer, State
+from services.proposals.domain.lifecycle import DECIDED, Answer, State
 from services.proposals.domain.rounds import TERMS, Criterion, RoundRules, Window
 from shared.storage.references import ReferenceCounterColumns
 from shared.storage.roles import APPEND_ONLY
@@ -40,6 +43,15 @@ def _among(column: str, values: Iterable[StrEnum]) -> str:
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
     return CheckConstraint(_among(column, values), name=column)
+
+
+#: What an index of decided, or of handed in, proposals has: the same words in a query make the database use it.
+IS_DECIDED = f"state NOT IN ({', '.join(repr(state.value) for state in State if state not in DECIDED)})"
+IS_HANDED_IN = "revision > 0"
+
+
+def _of_those(name: str, *columns: str, where: str) -> Index:
+    return Index(f"ix_proposals_{name}", *columns, postgresql_where=text(where), sqlite_where=text(where))
 
 
 class Base(DeclarativeBase):
@@ -158,15 +170,24 @@ class Proposal(Base):
             "(withdrawn_at IS NULL) = (withdrawn_by IS NULL) AND (withdrawn_at IS NULL) = (withdrawal_reason IS NULL)",
             name="withdrawal",
         ),
+        # Lists walk these in the order of the ids, whoever asks and however many proposals there are.
+        Index(None, "state", "id"),
+        Index(None, "round_id", "id"),
+        Index(None, "round_id", "state", "id"),
+        _of_those("decided", "id", where=IS_DECIDED),
+        _of_those("decided_in_round", "round_id", "id", where=IS_DECIDED),
+        _of_those("handed_in", "id", where=IS_HANDED_IN),
+        _of_those("handed_in_in_round", "round_id", "id", where=IS_HANDED_IN),
+        Index("uq_proposals_id_state", "id", "state", unique=True),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     reference: Mapped[str] = mapped_column(String(16), unique=True)
     version: Mapped[int]
-    round_id: Mapped[UUID] = mapped_column(ForeignKey("rounds.id"), index=True)
+    round_id: Mapped[UUID] = mapped_column(ForeignKey("rounds.id"))
     pinned_rules: Mapped[dict[str, Any]] = mapped_column("rules", Json)
-    state: Mapped[str] = mapped_column(String(24), index=True)
-    lead_council: Mapped[str] = mapped_column(String(9), index=True)
+    state: Mapped[str] = mapped_column(String(24))
+    lead_council: Mapped[str] = mapped_column(String(9))
     participants: Mapped[list[str]] = mapped_column(Json)
     title: Mapped[str] = mapped_column(String(200))
     requested_pence: Mapped[int] = mapped_column(Pence)
@@ -219,8 +240,8 @@ class Revision(Base):
     participations: Mapped[list["Participation"]] = relationship(order_by="Participation.position", lazy="selectin")
     assessments: Mapped[list["Assessment"]] = relationship(order_by="Assessment.id", lazy="selectin")
     moderations: Mapped[list["Moderation"]] = relationship(order_by="Moderation.id")
-    change_request: Mapped["ChangeRequest | None"] = relationship()
-    decision: Mapped["Decision | None"] = relationship()
+    change_request: Mapped["ChangeRequest | None"] = relationship(lazy="joined")
+    decision: Mapped["Decision | None"] = relationship(lazy="joined")
 
     def participation_of(self, council: str | None) -> "Participation":
         """Return what a council that takes part says to the revision."""
@@ -254,7 +275,7 @@ class Participation(Base):
 
     proposal_id: Mapped[UUID] = mapped_column(primary_key=True)
     revision: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    council: Mapped[str] = mapped_column(String(9), primary_key=True, index=True)
+    council: Mapped[str] = mapped_column(String(9), primary_key=True)
     position: Mapped[int]
     answer: Mapped[str] = mapped_column(String(16))
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -262,6 +283,52 @@ class Participation(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     carried_from: Mapped[int | None]
     asked_because: Mapped[list[str]] = mapped_column(Json, server_default="[]")
+
+
+class ProposalCouncil(Base):
+    """A council that leads a proposal or takes part in its current revision: by what lists find a council's proposals.
+
+    ``state`` is the proposal's; the database itself carries every change of it over.
+    """
+
+    __tablename__ = "proposal_councils"
+    __table_args__ = (
+        ForeignKeyConstraint(["proposal_id", "state"], ["proposals.id", "proposals.state"], onupdate="CASCADE"),
+        Index(None, "council", "proposal_id"),
+        Index(None, "council", "state", "proposal_id"),
+        Index(None, "council", "round_id", "proposal_id"),
+        Index(None, "council", "round_id", "state", "proposal_id"),
+    )
+
+    proposal_id: Mapped[UUID] = mapped_column(primary_key=True)
+    council: Mapped[str] = mapped_column(String(9), primary_key=True)
+    round_id: Mapped[UUID]
+    state: Mapped[str] = mapped_column(String(24))
+
+
+class ProposalWording(Base):
+    """The words of a proposal by stem: of the revision that was last handed in, or of the draft before the first.
+
+    ``draft_version`` is that of the draft, and 0 once there is a revision.
+    """
+
+    __tablename__ = "proposal_wordings"
+
+    proposal_id: Mapped[UUID] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
+    analyser: Mapped[int]
+    revision: Mapped[int]
+    draft_version: Mapped[int]
+    words: Mapped[dict[str, Any]] = mapped_column(Json)
+
+
+class ProposalWord(Base):
+    """A word of a proposal, to be found by it; the same as in :class:`ProposalWording`."""
+
+    __tablename__ = "proposal_words"
+
+    word: Mapped[str] = mapped_column(String(32), primary_key=True)
+    proposal_id: Mapped[UUID] = mapped_column(ForeignKey("proposals.id"), primary_key=True)
+    weight: Mapped[int] = mapped_column(SmallInteger)
 
 
 class ConflictOfInterest(Base):

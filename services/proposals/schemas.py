@@ -15,6 +15,7 @@ from shared.storage.paging import PageRequest
 
 REASON_LENGTH = 2000
 MINUTE_LENGTH = 4000
+MAX_QUERY_LENGTH = 200
 
 
 def _revision() -> WholeNumber:
@@ -153,8 +154,20 @@ class DeclineParticipation(GetRevision):
     reason = _reason()
 
 
+class FindSimilar(GetProposal):
+    """The proposal, which may be a draft, that others could be like."""
+
+
+class CountProposals(GetRound):
+    """The round whose proposals to count."""
+
+
 class ListProposals(PageRequest):
-    """A page of the proposals that the caller may know of; ``council`` leads or takes part."""
+    """A page of the proposals that the caller may know of, which meet every condition that is given.
+
+    ``council`` leads or takes part. ``text`` is a reference, such as P-2026-0007, or words, of which every one is among
+    those of the title, the need and problem, and the benefits' titles, in whatever form: payment finds payments.
+    """
 
     state = fields.String(
         load_default=None,
@@ -163,6 +176,7 @@ class ListProposals(PageRequest):
     )
     round_id = Id(load_default=None, allow_none=True)
     council = Gss(load_default=None, allow_none=True)
+    text = Text(load_default=None, allow_none=True, max_length=MAX_QUERY_LENGTH)
 
 
 # --- requests: assessment and decision ---
@@ -364,7 +378,10 @@ class AwardView(Schema):
 
 
 class ProposalItem(Schema):
-    """A proposal in a list: as it was last handed in, or its draft before that."""
+    """A proposal in a list: as it was last handed in, or its draft before that.
+
+    ``score`` is shown of what is decided, and to the CDO; ``get_proposal`` shows it to others who may see it earlier.
+    """
 
     proposal_id = Id(attribute="id")
     reference = fields.String()
@@ -375,6 +392,8 @@ class ProposalItem(Schema):
     lead_council = fields.String()
     participants = fields.List(fields.String())
     requested_pence = fields.Integer()
+    submitted_at = Moment(allow_none=True)
+    score = fields.String(allow_none=True)
 
 
 class ProposalPage(Schema):
@@ -416,6 +435,67 @@ class ProposalView(Schema):
     created_at = Moment()
     created_by = fields.String()
     version = fields.Integer()
+
+
+class SharedWord(Schema):
+    """A word of both proposals, as the one that is asked about writes it, and the fields of either in which it stands.
+
+    The fields are ``title``, ``need`` (with the problem) and ``benefits`` (their titles).
+    """
+
+    word = fields.String()
+    stands_in = fields.List(fields.String())
+
+
+class SimilarProposal(Schema):
+    """A proposal that was handed in and is like the one that is asked about; its content is not told.
+
+    ``score`` is from 25, worth a look, to 100, the same words. ``sentence`` gives the reason in the words that count
+    most.
+    """
+
+    proposal_id = Id()
+    reference = fields.String()
+    round_id = Id()
+    state = fields.String()
+    title = fields.String()
+    lead_council = fields.String()
+    participants = fields.List(fields.String())
+    score = fields.Integer()
+    shared_words = fields.List(fields.Nested(SharedWord))
+    sentence = fields.String()
+
+
+class SimilarView(Schema):
+    """The proposals that are like one, the most similar first, at most ten."""
+
+    proposal_id = Id()
+    reference = fields.String()
+    similar = fields.List(fields.Nested(SimilarProposal))
+
+
+class SubmittedView(ProposalView):
+    """A proposal that was just handed in, and those that are like it, of any council and round: join, do not repeat.
+
+    The most similar come first, at most ten; ``find_similar`` tells them before the submission too.
+    """
+
+    similar = fields.List(fields.Nested(SimilarProposal))
+
+
+class StateCount(Schema):
+    """How many proposals are in a state."""
+
+    state = fields.String()
+    proposals = fields.Integer()
+
+
+class ProposalCounts(Schema):
+    """The proposals of a round that the caller may know of: how many, and how many in each state, also where none."""
+
+    round_id = Id()
+    total = fields.Integer()
+    states = fields.List(fields.Nested(StateCount))
 
 
 class RulesView(Schema):

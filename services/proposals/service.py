@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.proposals import access, handlers, schemas
+from services.proposals.entering import Entering
 from services.proposals.models import Moderation, Round
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -29,6 +30,7 @@ class ProposalsService:
     relay = OutboxRelay()
     housekeeping = Housekeeping()
     sealing = Sealing()
+    entering = Entering()
 
     @rpc(schemas.OpenRound, schemas.RoundView, roles={CDO}, scope=EVERY_ROW)
     def open_round(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
@@ -65,9 +67,9 @@ class ProposalsService:
         """Replace a draft's content."""
         return handlers.update_proposal(session, principal, command)
 
-    @rpc(schemas.SubmitProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
+    @rpc(schemas.SubmitProposal, schemas.SubmittedView, roles={PROPOSER}, scope=access.led)
     def submit_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-        """Hand a draft in: it is frozen as a revision, and each council whose part changed is asked to confirm it."""
+        """Hand a draft in as a revision: who has not confirmed its part is asked to; tells what is like it."""
         return handlers.submit_proposal(session, principal, command)
 
     @rpc(schemas.WithdrawProposal, schemas.ProposalView, roles={PROPOSER}, scope=access.led)
@@ -99,6 +101,16 @@ class ProposalsService:
     def list_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Return a page of proposals."""
         return handlers.list_proposals(session, principal, command)
+
+    @rpc(schemas.CountProposals, schemas.ProposalCounts, roles=ROLES, scope=access.known, reads=True)
+    def count_proposals(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return how many proposals of a round are in each state."""
+        return handlers.count_proposals(session, principal, command)
+
+    @rpc(schemas.FindSimilar, schemas.SimilarView, roles=ROLES, scope=access.told_of, reads=True)
+    def find_similar(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return the proposals, of any council and round, that are like one, and in which words."""
+        return handlers.find_similar(session, principal, command)
 
     @rpc(schemas.GetRevision, schemas.RevisionView, roles=ROLES, scope=access.known, reads=True)
     def get_revision(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:

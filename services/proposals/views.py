@@ -1,16 +1,20 @@
 """What callers get to see of rounds and proposals, as mappings that the response schemas dump."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row
 
 from services.proposals import access, store
-from services.proposals.domain import rounds, scoring
+from services.proposals.domain import rounds, scoring, similarity
 from services.proposals.domain.awards import outcome_of
 from services.proposals.domain.comparison import Change
 from services.proposals.domain.eligibility import Rule
-from services.proposals.domain.lifecycle import Case
+from services.proposals.domain.lifecycle import Case, State
 from services.proposals.domain.rounds import RoundRules
+from services.proposals.domain.similarity import Similarity
 from services.proposals.models import Assessment, Award, Proposal, Revision, Round, RoundChange
 from shared.security.principal import Principal
 
@@ -47,7 +51,7 @@ def _of_change(shown: RoundChange) -> dict[str, Any]:
     }
 
 
-def _content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
+def content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
     """Return the content that the caller sees: the draft while it is worked on, to those who may; else the revision."""
     if shown.current is None or access.sees_draft(principal, shown):
         return shown.draft
@@ -56,7 +60,7 @@ def _content_for(principal: Principal, shown: Proposal) -> dict[str, Any]:
 
 def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
     """Return a proposal with its content."""
-    current, seen = shown.current, _content_for(principal, shown)
+    current, seen = shown.current, content_for(principal, shown)
     case = store.case_of(shown)
     sees_score = access.sees_score(principal, shown, case)
     spread, wide_spread = _spread_of(current, case) if current and sees_score else (None, None)
@@ -86,6 +90,41 @@ def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
         "created_by": shown.created_by,
         "version": shown.version,
     }
+
+
+def of_item(principal: Principal, shown: Row[Any]) -> dict[str, Any]:
+    """Return a proposal in a list. :param shown: a row of the register."""
+    item = shown._asdict()
+    if not access.sees_score_in_lists(principal, shown.state):
+        item["score"] = None
+    return item
+
+
+def of_similar(found: Sequence[tuple[Row[Any], Similarity]]) -> list[dict[str, Any]]:
+    """Return proposals that are like another one: what may be told of them, and why they are told of."""
+    return [
+        {
+            "proposal_id": row.id,
+            "reference": row.reference,
+            "round_id": row.round_id,
+            "state": row.state,
+            "title": row.title,
+            "lead_council": row.lead_council,
+            "participants": row.participants,
+            "score": alike.score,
+            "shared_words": alike.shared,
+            "sentence": similarity.sentence(
+                alike, reference=row.reference, title=row.title, lead_council=row.lead_council, state=row.state
+            ),
+        }
+        for row, alike in found
+    ]
+
+
+def of_counts(round_id: UUID, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return how many proposals of a round are in each state, in the order of their life."""
+    states = [{"state": state.value, "proposals": counts.get(state, 0)} for state in State]
+    return {"round_id": round_id, "total": sum(counts.values()), "states": states}
 
 
 def of_revision(shown: Revision) -> dict[str, Any]:

@@ -124,6 +124,8 @@ def _postgresql(url: str, pool_size: int) -> Engine:
     options = (
         f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
         f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
+        # To compile a statement takes longer than to run any of ours, also one that is mistaken for a long one.
+        " -c jit=off"
         # A client that vanished without a word must not keep its locks, such as the relay's, for two hours.
         f" -c tcp_keepalives_idle={KEEPALIVE_IDLE_S} -c tcp_keepalives_interval={KEEPALIVE_INTERVAL_S}"
         f" -c tcp_keepalives_count={KEEPALIVE_COUNT} -c tcp_user_timeout={TCP_USER_TIMEOUT_MS}"

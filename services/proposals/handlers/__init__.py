@@ -10,6 +10,7 @@ from services.proposals.handlers.assessing import (
     submit_assessment,
 )
 from services.proposals.handlers.comparing import compare_revisions
+from services.proposals.handlers.finding import count_proposals, find_similar, list_proposals
 from services.proposals.handlers.mirroring import (
     mirror_award_declined,
     mirror_award_lapsed,
@@ -28,7 +29,6 @@ from services.proposals.handlers.proposing import (
     decline_participation,
     get_proposal,
     get_revision,
-    list_proposals,
     submit_proposal,
     update_proposal,
     withdraw_proposal,
@@ -53,10 +53,12 @@ __all__ = [
     "close_round_that_is_over",
     "compare_revisions",
     "confirm_participation",
+    "count_proposals",
     "create_proposal",
     "declare_conflict",
     "decline_participation",
     "determine",
+    "find_similar",
     "get_assessment_summary",
     "get_proposal",
     "get_revision",

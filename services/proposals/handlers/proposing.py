@@ -3,10 +3,9 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from services.proposals import access, events, store, views
+from services.proposals import access, events, register, store, views
 from services.proposals.domain import eligibility, lifecycle, rounds
 from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
 from services.proposals.domain.sign_off import Request
@@ -15,7 +14,6 @@ from shared import clock, ids
 from shared.fields import Command
 from shared.proposal_content import ProposalContent
 from shared.security.principal import Principal
-from shared.storage import paging
 from shared.storage.references import next_reference
 
 
@@ -46,6 +44,7 @@ def create_proposal(session: Session, principal: Principal, command: Command) ->
     )
     _write_draft(proposal, command.content)
     session.add(proposal)
+    register.enter(session, proposal)
     return views.of_proposal(principal, proposal)
 
 
@@ -62,6 +61,7 @@ def update_proposal(session: Session, principal: Principal, command: Command) ->
     proposal.draft_version += 1
     proposal.rewritten_by = sorted({*(proposal.rewritten_by or ()), principal.subject})
     _write_draft(proposal, command.content)
+    register.enter(session, proposal)
     return views.of_proposal(principal, proposal)
 
 
@@ -72,6 +72,8 @@ def submit_proposal(session: Session, principal: Principal, command: Command) ->
     confirmation (:mod:`..domain.sign_off`).
 
     The first time pins it to the rules that its round has then.
+
+    The answer tells of similar proposals, so that councils join instead of duplicating.
 
     :raises Forbidden: unless the caller is a proposer of the lead council.
     :raises Conflict: when there is nothing to hand in, the draft has changed since the caller read it, or a rule of
@@ -86,7 +88,9 @@ def submit_proposal(session: Session, principal: Principal, command: Command) ->
     revision = _freeze(proposal, by=principal.subject, at=now)
     events.proposal_submitted(session, proposal, revision)
     _assess_once_confirmed(proposal)
-    return views.of_proposal(principal, proposal)
+    register.enter(session, proposal)
+    similar = views.of_similar(register.similar_to(session, proposal, revision.content))
+    return {**views.of_proposal(principal, proposal), "similar": similar}
 
 
 def withdraw_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
@@ -147,18 +151,6 @@ def check_eligibility(session: Session, principal: Principal, command: Command) 
 def get_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a proposal. :raises NotFound: when the caller may not know of it."""
     return views.of_proposal(principal, store.proposal_by_id(session, principal, command.proposal_id))
-
-
-def list_proposals(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Return a page of the proposals that the caller may know of, oldest first."""
-    statement = select(Proposal).where(access.known(principal))
-    if command.state is not None:
-        statement = statement.where(Proposal.state == command.state)
-    if command.round_id is not None:
-        statement = statement.where(Proposal.round_id == command.round_id)
-    if command.council is not None:
-        statement = statement.where(or_(Proposal.lead_council == command.council, access.takes_part(command.council)))
-    return paging.page(session, statement, by=Proposal.id, request=command)
 
 
 def get_revision(session: Session, principal: Principal, command: Command) -> dict[str, Any]:

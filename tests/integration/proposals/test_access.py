@@ -115,6 +115,8 @@ def test_lists_are_filtered_and_come_in_pages(programme: Programme) -> None:
         "lead_council": EDINBURGH,
         "participants": [ABERDEENSHIRE, EAST_DUNBARTONSHIRE],
         "requested_pence": 25_000_000,
+        "submitted_at": "2026-10-05T09:30:00+00:00",
+        "score": None,
     }
 
 

@@ -108,7 +108,7 @@ def test_a_decision_of_before_stays_as_it_was_and_the_next_is_made(programme: Pr
     """Its rows are frozen already when the columns for the hash, the spread and the panel are added."""
     decided, waiting = programme.decided(), programme.assessed()
     before = programme.seen(decided)["decision"]
-    _downgrade(programme.database, "0005")
+    _downgrade(programme.database, "0006")
     assert "panel" not in {column["name"] for column in inspect(programme.database.engine).get_columns("decisions")}
     _check_frozen(programme.database, "revisions", "assessments", "decisions")
     migrate.upgrade("proposals", _url(programme.database))

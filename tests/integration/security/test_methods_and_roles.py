@@ -72,6 +72,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "check_eligibility": {"proposal_id": SOME_ID},
     "get_proposal": {"proposal_id": SOME_ID},
     "list_proposals": {},
+    "count_proposals": {"round_id": SOME_ID},
+    "find_similar": {"proposal_id": SOME_ID},
     "get_revision": REVISION,
     "compare_revisions": {"proposal_id": SOME_ID, "from_revision": 1, "to_revision": 1},
     "declare_conflict": {"proposal_id": SOME_ID, "reason": "No."},
@@ -245,7 +247,7 @@ ATTEMPTS = [
     Attempt("decline_participation", SPONSOR, "proposal_id", Neighbours.submitted, ANSWERS),
     *(
         Attempt(method, role, "proposal_id", row, seen)
-        for method in ("get_proposal", "check_eligibility")
+        for method in ("get_proposal", "check_eligibility", "find_similar")
         for role in sorted(COUNCIL_ROLES)
         for row, seen in ((Neighbours.draft, UNKNOWN), (Neighbours.submitted, READS))
     ),
@@ -281,7 +283,7 @@ ATTEMPTS = [
         (("milestone", "live"),),
     ),
 ]
-LISTS = {"list_proposals", "list_awards", "list_plans", "list_periods"}
+LISTS = {"list_proposals", "count_proposals", "list_awards", "list_plans", "list_periods"}
 
 
 def test_every_method_that_reaches_a_councils_rows_is_tried() -> None:
@@ -346,6 +348,11 @@ def test_lists_show_a_council_its_own_rows_alone(programme: Neighbours) -> None:
             assert submitted in seen["list_proposals"]
         assert draft in leads["list_proposals"]
         assert draft not in takes_part["list_proposals"]
+        # Nobody counts what is not on their list.
+        for council in (LEAD, PARTICIPANT, STRANGER):
+            counted = call(stage, "proposals", "count_proposals", role, council, {"round_id": programme.round_id})
+            shown = call(stage, "proposals", "list_proposals", role, council, {"round_id": programme.round_id})
+            assert counted["total"] == len(shown["items"])
         assert not strangers["list_awards"]
         assert not strangers["list_plans"]
         assert not strangers["list_periods"]
@@ -375,7 +382,7 @@ STEWARDS = {TREASURER, APPROVER, CDO, OPERATOR}
 READERS: list[tuple[str, str, Callable[[Neighbours], str], set[str]]] = [
     *(
         (method, "proposal_id", row, readers)
-        for method in ("get_proposal", "check_eligibility")
+        for method in ("get_proposal", "check_eligibility", "find_similar")
         for row, readers in (
             (Neighbours.draft, {CDO}),
             (Neighbours.submitted, set(ROLES - COUNCIL_ROLES - {SYSTEM})),
