@@ -7,9 +7,8 @@ from typing import Any
 from marshmallow import fields, validate
 
 from docs.generate.json_schema import bounds_in_words
-from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import Day, DecimalString, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.messaging.idempotency import IdempotencyKey
-from shared.proposal_content import NoRepeats
 
 #: The address of the description of a schema, by its name.
 Link = Callable[[str], str]
@@ -57,6 +56,9 @@ def limits(field: fields.Field[Any]) -> str:
         return f"at most {field.max_length:,} letters"
     found = [bounds_in_words(field).strip(" .")]
     found += [limit for rule in field.validators for limit in _in_words(rule, field)]
+    if isinstance(field, Items) and field.distinct:
+        same = "" if isinstance(field.distinct, bool) else " with the same " + " and ".join(field.distinct)
+        found.append(f"no two{same or ' the same'}")
     if isinstance(field, fields.List):
         found.append(limits(field.inner))
     return "; ".join(filter(None, found))
@@ -73,8 +75,6 @@ def _in_words(rule: Any, field: fields.Field[Any]) -> Iterator[str]:
             yield f"{rule.min:,} to {rule.max:,} {what}"
         else:
             yield f"at most {rule.max:,} {what}" if rule.max else f"{rule.min:,} or more {what}"
-    elif isinstance(rule, NoRepeats):
-        yield "no two the same" if not rule.names else "no two with the same " + " and ".join(rule.names)
     else:
         raise TypeError(f"Nothing says what the validator {type(rule).__name__} is in words; add it to {__name__}.")
 
