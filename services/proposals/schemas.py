@@ -5,12 +5,14 @@ from marshmallow import Schema, fields, validate
 from services.proposals.domain.lifecycle import State
 from services.proposals.domain.scoring import MAX_SCORE
 from shared.events.proposals import Criterion
-from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
-from shared.proposal_content import ProposalContent
+from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Table, Text, WholeNumber
+from shared.proposal_content import ProposalDraft
 from shared.storage.paging import PageRequest
 
 REASON_LENGTH = 2000
 MINUTE_LENGTH = 4000
+#: Fields that a content may have to be checked: some more than there are, because those are told.
+MAX_CONTENT_FIELDS = 1000
 
 
 def _revision() -> WholeNumber:
@@ -58,10 +60,17 @@ class ListRounds(PageRequest):
 
 
 class CreateProposal(CommandSchema):
-    """A new draft for a round."""
+    """A new draft for a round, with as much of its content as there is."""
 
     round_id = Id(required=True)
-    content = fields.Nested(ProposalContent, required=True)
+    content = fields.Nested(ProposalDraft, required=True)
+
+
+class CheckContent(CommandSchema):
+    """A content to be checked as if it were submitted for a round; whatever it is, it is answered, not refused."""
+
+    round_id = Id(required=True)
+    content = Table(required=True, validate=validate.Length(max=MAX_CONTENT_FIELDS, error="Give at most {max} fields."))
 
 
 class GetProposal(CommandSchema):
@@ -71,9 +80,12 @@ class GetProposal(CommandSchema):
 
 
 class UpdateProposal(GetProposal):
-    """The whole new content of a draft; ``expected_revision`` is the ``draft_version`` that the change starts from."""
+    """The new content of a draft in place of the old, as much of it as there is.
 
-    content = fields.Nested(ProposalContent, required=True)
+    ``expected_revision`` is the ``draft_version`` that the change starts from.
+    """
+
+    content = fields.Nested(ProposalDraft, required=True)
     expected_revision = _revision()
 
 
@@ -245,7 +257,7 @@ class ProposalItem(Schema):
     title = fields.String()
     lead_council = fields.String()
     participants = fields.List(fields.String())
-    requested_pence = fields.Integer()
+    requested_pence = fields.Integer(allow_none=True)
 
 
 class ProposalPage(Schema):
@@ -313,21 +325,34 @@ class RevisionView(Schema):
 
 
 class RuleView(Schema):
-    """One rule of eligibility: whether it is met, and why or what to do."""
+    """One rule of eligibility: whether it is met, `null` while that cannot be told; and why, or what to do."""
 
     rule = fields.String()
-    met = fields.Boolean()
+    met = fields.Boolean(allow_none=True)
     sentence = fields.String()
 
 
-class EligibilityView(Schema):
+class ProblemView(Schema):
+    """One thing that is missing or wrong in a content, and how it is written."""
+
+    path = fields.String()
+    sentence = fields.String()
+
+
+class CheckView(Schema):
+    """Everything that is missing or wrong in a content, and every rule of eligibility, as of today."""
+
+    eligible = fields.Boolean()
+    as_of = Day()
+    problems = fields.List(fields.Nested(ProblemView))
+    rules = fields.List(fields.Nested(RuleView))
+
+
+class EligibilityView(CheckView):
     """Every rule, as of today for a draft, else as of the day on which the revision was handed in."""
 
     proposal_id = Id()
     reference = fields.String()
-    eligible = fields.Boolean()
-    as_of = Day()
-    rules = fields.List(fields.Nested(RuleView))
 
 
 class ConflictView(Schema):

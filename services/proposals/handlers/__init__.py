@@ -7,6 +7,7 @@ from services.proposals.handlers.assessing import (
     request_changes,
     submit_assessment,
 )
+from services.proposals.handlers.checking import check_content
 from services.proposals.handlers.mirroring import (
     mirror_award_declined,
     mirror_award_offered,
@@ -28,6 +29,7 @@ from services.proposals.handlers.proposing import (
 from services.proposals.handlers.rounds import close_round, get_round, list_rounds, open_round
 
 __all__ = [
+    "check_content",
     "check_eligibility",
     "close_round",
     "confirm_participation",

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from services.proposals import access, events, store, views
 from services.proposals.domain import eligibility, lifecycle, rounds
 from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
+from services.proposals.handlers.checking import judged
 from services.proposals.models import Participation, Proposal, ReferenceCounter, Revision
 from shared import clock, ids
 from shared.errors import NotFound
@@ -21,6 +22,8 @@ from shared.storage.references import next_reference
 
 def create_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Begin a draft, pinned to the rules of its round.
+
+    The content may lack anything but its title and its lead council; what it has must be right by itself.
 
     :raises NotFound: when there is no such round.
     :raises Forbidden: unless the caller is a proposer of the council that the content names as lead.
@@ -49,7 +52,7 @@ def create_proposal(session: Session, principal: Principal, command: Command) ->
 
 
 def update_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Replace the draft's content.
+    """Replace the draft's content, which may lack what a new draft may lack.
 
     :raises Forbidden: unless the caller is a proposer of the lead council, and that stays the lead.
     :raises Conflict: when the draft is not open to change, or has changed since the caller read it.
@@ -174,8 +177,8 @@ def _write_draft(proposal: Proposal, content: dict[str, Any]) -> None:
 
 def _summarise(proposal: Proposal) -> None:
     proposal.title = proposal.draft["title"]
-    proposal.participants = proposal.draft["participants"]
-    proposal.requested_pence = proposal.draft["requested_pence"]
+    proposal.participants = proposal.draft.get("participants", [])
+    proposal.requested_pence = proposal.draft.get("requested_pence")
 
 
 def _freeze(proposal: Proposal, *, by: str, at: datetime) -> Revision:
@@ -226,11 +229,5 @@ def _eligibility_of_draft(session: Session, proposal: Proposal, at: datetime) ->
 def _eligibility(
     session: Session, proposal: Proposal, content: dict[str, Any], at: datetime, *, asked_for: bool
 ) -> list[eligibility.Rule]:
-    return eligibility.check(
-        content,
-        rounds.RoundRules.from_json(proposal.rules),
-        proposal.round.window,
-        store.members_on(session, at.date(), eligibility.taking_part(content)),
-        at,
-        asked_for=asked_for,
-    )
+    called = proposal.round
+    return judged(session, content, rounds.RoundRules.from_json(proposal.rules), called.window, at, asked_for=asked_for)

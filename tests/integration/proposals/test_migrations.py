@@ -8,14 +8,16 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Constraint, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.proposals.models import Base
 from shared.storage import migrate
+from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.support.proposals import Programme
+from tests.support.proposals import EDINBURGH, Programme, proposer
 
 
 def test_the_migrated_database_is_the_one_that_the_models_describe(open_database: OpenDatabase) -> None:
@@ -43,15 +45,39 @@ def _is_check(constraint: Constraint) -> TypeGuard[CheckConstraint]:
 
 def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> None:
     database = open_database("proposals")
+    url, config = _history_of(database)
+    command.downgrade(config, "base")
+    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    migrate.upgrade("proposals", url)
+    assert inspect(database.engine).has_table("proposals")
+
+
+def _history_of(database: Database) -> tuple[str, Config]:
     url = database.url.render_as_string(hide_password=False)
     config = Config()
     config.set_main_option("script_location", "services.proposals:migrations")
     config.set_main_option("path_separator", "os")
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    command.downgrade(config, "base")
-    assert inspect(database.engine).get_table_names() == ["alembic_version"]
+    return url, config
+
+
+def test_drafts_outlive_the_migration_that_lets_them_be_incomplete(programme: Programme) -> None:
+    proposals = [programme.draft(), programme.decided()]
+    least = {"title": "Payments", "lead_council": EDINBURGH}
+    request = {"round_id": programme.open_round(), "content": least}
+    proposals.append(programme.call("create_proposal", proposer(), **request)["proposal_id"])
+    shown = [programme.seen(proposal_id) for proposal_id in proposals]
+    url, config = _history_of(programme.database)
+    revision = ScriptDirectory.from_config(config).get_revision("0007")
+    command.downgrade(config, str(revision.down_revision))
+    with pytest.raises(DBAPIError, match="requested_pence"):
+        programme.database.run(partial(_execute, "UPDATE proposals SET requested_pence = NULL"))
     migrate.upgrade("proposals", url)
-    assert inspect(database.engine).has_table("proposals")
+    assert [programme.seen(proposal_id) for proposal_id in proposals] == shown
+    created = programme.call("create_proposal", proposer(), **request)
+    assert created["content"] == least
+    with pytest.raises(DBAPIError, match="ck_proposals_requested_pence"):
+        programme.database.run(partial(_execute, "UPDATE proposals SET requested_pence = 0"))
 
 
 def test_what_was_decided_on_is_never_rewritten(programme: Programme) -> None:
