@@ -94,7 +94,7 @@ def _kind_of(value: Any) -> str:
 
 _KINDS: tuple[tuple[Any, str], ...] = (
     (int, "a number without quotes"),
-    (float, "a number with a decimal point, without quotes"),
+    (float, "a number with a decimal point"),
     (str, "text"),
     (date, "a date without quotes"),
     (Mapping, "a mapping of fields"),

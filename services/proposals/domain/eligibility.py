@@ -181,7 +181,7 @@ def _is_measurable(benefit: Mapping[str, Any]) -> bool:
 
 
 def _not_yet(rule: str, awaited: Sequence[str]) -> Rule:
-    return Rule(rule, None, f"This can be told once they are there and right: {_listed(awaited)}.")
+    return Rule(rule, None, f"To be told once this is there and right: {_listed(awaited)}.")
 
 
 def _unnamed(problems: Mapping[str, Any]) -> list[str]:

@@ -129,7 +129,7 @@ def test_a_file_with_thirty_mistakes_gets_thirty_sentences_at_their_lines(run: R
     assert "\nmine.yaml: title: Give the proposal a title" in done.stdout
     assert "titel: There is no field titel here; did you mean title?" in done.stdout
     assert "\nnot met  content_complete: Missing or wrong: " in done.stdout
-    assert "\nnot yet  under_ceiling: This can be told once they are there and right: requested_pence." in done.stdout
+    assert "\nnot yet  under_ceiling: To be told once this is there and right: requested_pence." in done.stdout
 
 
 def test_what_the_command_says_a_submission_says_too(run: Run, stage: Stage, called: dict[str, Any]) -> None:

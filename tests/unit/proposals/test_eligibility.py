@@ -151,7 +151,7 @@ def test_a_rule_that_waits_for_something_says_so_and_the_others_judge(
     assert {name for name, rule in rules.items() if rule.met is None} == awaiting
     assert {name for name, rule in rules.items() if rule.met is False} == {"content_complete"}
     for name in awaiting:
-        assert rules[name].sentence == f"This can be told once they are there and right: {path}."
+        assert rules[name].sentence == f"To be told once this is there and right: {path}."
 
 
 def test_what_is_there_is_judged_although_more_may_come() -> None:

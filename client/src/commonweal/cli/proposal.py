@@ -86,8 +86,10 @@ class _Checked:
         if self.answer["eligible"]:
             yield f"{self.words} is eligible on {self.answer['as_of']}."
         else:
-            unmet = sum(not rule["met"] for rule in rules)
-            told = f"{count(len(problems), 'problem')}, {count(unmet, 'rule')} not met"
+            verdicts = [rule["met"] for rule in rules]
+            told = f"{count(len(problems), 'problem')}, {count(verdicts.count(False), 'rule')} not met"
+            if waiting := verdicts.count(None):
+                told += f", {waiting} not yet to be told"
             yield f"{self.words} is not eligible on {self.answer['as_of']}: {told}."
         yield ""
         for each in problems:
