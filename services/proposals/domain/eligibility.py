@@ -14,8 +14,9 @@ from shared.money import format_pounds
 
 #: What a benefit is measured by, beside its baseline and its targets.
 MEASURED_BY = ("owner_council", "measure", "unit", "frequency")
-#: Names that a sentence lists; the problems themselves are all told.
+#: Names that a sentence lists, and letters of each; the problems themselves are all told.
 MAX_NAMED = 8
+MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _round_open(window: Window, at: datetime, asked_for: bool) -> Rule:
 def _councils_are_members(
     content: Mapping[str, Any], problems: Mapping[str, Any], members: Collection[str], at: datetime
 ) -> Rule:
-    strangers = [name_of(council) for council in taking_part(content) if council not in members]
+    strangers = [name_of(council) for council in dict.fromkeys(taking_part(content)) if council not in members]
     if strangers:
         sentence = (
             f"Not a member of a pool on {at.date()}: {', '.join(strangers)}. Let them join first, or leave them out."
@@ -203,4 +204,4 @@ def _absent_in(content: Mapping[str, Any], name: str, part: str) -> list[str]:
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:MAX_NAME_LENGTH] for name in names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -3,6 +3,9 @@
 ``tests/integration/client`` runs it as it is installed, against services.
 """
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -134,3 +137,12 @@ def test_else_those_that_there_are_are_named(states: list[str], name: str | None
 @pytest.mark.parametrize("name", ["R-2026-0001", "", "x" * 36, "01a20bd986db7221b66a20344bc221af"])
 def test_a_reference_is_no_id(name: str) -> None:
     assert not is_id(name)
+
+
+def test_a_reader_that_has_gone_is_no_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = Path(sys.executable).with_name("commonweal")
+    done = subprocess.run([command, "--help"], stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (UNUSABLE, b"")

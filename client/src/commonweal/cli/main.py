@@ -1,6 +1,5 @@
 """``commonweal``: what a council's people type."""
 
-import os
 import sys
 
 import click
@@ -31,13 +30,13 @@ def main() -> None:
             # A terminal that cannot show a sign is shown its escape.
             stream.reconfigure(errors="backslashreplace")
     try:
-        commonweal(standalone_mode=False)
+        status = commonweal(standalone_mode=False)
     except click.ClickException as error:
         error.show()
-        sys.exit(UNUSABLE)
+        status = UNUSABLE
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read the output has gone; what is left of it must not fail once more at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(UNUSABLE)
+        status = INTERRUPTED
+    except SystemExit:
+        # click's way of saying that whoever read the output has gone, with a status that says something else here.
+        status = UNUSABLE
+    sys.exit(status)

@@ -1,7 +1,6 @@
 """``commonweal proposal``: what a council's digital lead does."""
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +51,8 @@ def check(
     else:
         for line in checked.lines():
             click.echo(printable(line))
-    sys.exit(0 if checked.answer["eligible"] else NOT_ELIGIBLE)
+    if not checked.answer["eligible"]:
+        click.get_current_context().exit(NOT_ELIGIBLE)
 
 
 @dataclass(frozen=True)
