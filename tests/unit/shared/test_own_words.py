@@ -10,9 +10,9 @@ from typing import Any
 
 import marshmallow
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from marshmallow import Schema, fields, validate
+from marshmallow import RAISE, Schema, fields, validate
 
 from shared.fields import (
     MAX_FAULT_LENGTH,
@@ -25,9 +25,11 @@ from shared.fields import (
     Key,
     Pence,
     Text,
+    faults,
 )
 from shared.own_words import NoSuchField
 from shared.proposal_content import ProposalContent, ProposalDraft, examine, problems_of
+from tests.support.fuzz import bent
 from tests.support.proposals import ABERDEENSHIRE, EAST_DUNBARTONSHIRE, EDINBURGH, GLASGOW, content
 
 ABSENT = object()
@@ -364,3 +366,14 @@ def test_what_is_sound_of_a_content_is_returned() -> None:
     assert sound["costs"] == [content()["costs"][0], {"year": "2027-28", "category": "licences"}]
     assert set(content()) - set(sound) == {"problem"}
     assert examine(content())[1] == {}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(body=bent(st.builds(large)))
+def test_what_a_draft_is_refused_for_a_proposal_is_too(body: dict[str, Any]) -> None:
+    refused = faults(ProposalDraft(unknown=RAISE).validate(body))
+    problems = problems_of(body)
+    assert set(refused) <= set(problems)
+    for path, sentences_ in problems.items():
+        assert path.isprintable()
+        assert all(sentence.isprintable() and len(sentence) <= MAX_FAULT_LENGTH for sentence in sentences_)
