@@ -1,23 +1,26 @@
 """marshmallow fields and validators that RPC schemas, event schemas and proposal content have in common."""
 
-import itertools
+import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
-from marshmallow import Schema, ValidationError, fields, post_load, validate
+from marshmallow import ValidationError, fields, post_load, validate
 
 from shared import councils, periods
+from shared.own_words import InOwnWords, NoSuchField
 from shared.security.principal import MAX_SUBJECT_LENGTH, is_subject, normal_subject
 
-#: Fields at fault that an error names, and letters of what it says of each: enough to correct a request by.
-MAX_FAULTS = 50
-MAX_FAULT_LENGTH = 200
+#: How large the faults that are told can be, as JSON: some 1,600 of them, a slip in every target of a large proposal.
+MAX_FAULTS_BYTES = 262_144
+#: Letters of a path and of a sentence.
+MAX_FAULT_LENGTH = 300
 #: The largest amount that any single figure may have: £10 billion, well inside 64 bits.
 MAX_PENCE = 1_000_000_000_000
 
@@ -40,7 +43,7 @@ class Command(SimpleNamespace):
     """What a caller asked for, checked: an attribute per field of the request's schema."""
 
 
-class CommandSchema(Schema):
+class CommandSchema(InOwnWords):
     """Base of every RPC request: loads to a :class:`Command` and refuses fields that it does not name."""
 
     @post_load
@@ -97,11 +100,59 @@ class _CountedFirst(fields.Field[Any]):
             for validator in self.validators:
                 if isinstance(validator, validate.Length):
                     validator(value)
+        return self._look(value, attr, data, **kwargs)
+
+    def _look(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
         return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Items(_CountedFirst, fields.List):
-    """A list whose ``validate.Length`` says how long it may be."""
+    """A list whose ``validate.Length`` says how long it may be.
+
+    What is sound of a list that is not goes to the checks across fields: of each object the fields that are sound, at
+    the object's own place, else the items that are.
+
+    :param distinct: True when no item may stand in it twice; of objects the fields that no two may share. One that may
+        be null may be absent as well, which is then a value like others.
+    """
+
+    def __init__(self, inner: fields.Field[Any], *, distinct: bool | tuple[str, ...] = False, **kwargs: Any) -> None:
+        super().__init__(inner, **kwargs)
+        self.distinct = distinct
+
+    def _look(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise self.make_error("invalid")
+        sound: dict[int, Any] = {}
+        wrong: dict[int, Any] = {}
+        for place, each in enumerate(value):
+            try:
+                sound[place] = self.inner.deserialize(each, **kwargs)
+            except ValidationError as error:
+                wrong[place] = error.messages
+                if isinstance(self.inner, fields.Nested):
+                    sound[place] = error.valid_data or {}
+        for place, sentence in self._repeated(sound) if self.distinct else ():
+            wrong.setdefault(place, {}).setdefault("_schema", []).append(sentence)
+        if wrong:
+            raise ValidationError(wrong, valid_data=list(sound.values()))
+        return list(sound.values())
+
+    def _repeated(self, items: Mapping[int, Any]) -> Iterator[tuple[int, str]]:
+        first: dict[Any, int] = {}
+        for place, item in items.items():
+            identity = (item,) if isinstance(self.distinct, bool) else tuple(map(item.get, self.distinct))
+            if self._is_known(identity) and first.setdefault(identity, place) != place:
+                written = " ".join(str(each) for each in identity if each is not None)
+                yield place, f"{written} is given twice: number {first[identity] + 1} in the list has it. Keep one."
+
+    def _is_known(self, identity: tuple[Any, ...]) -> bool:
+        if None not in identity or isinstance(self.distinct, bool) or not isinstance(self.inner, fields.Nested):
+            return None not in identity
+        known = self.inner.schema.fields
+        return all(
+            each is not None or known[name].allow_none for name, each in zip(self.distinct, identity, strict=True)
+        )
 
 
 class Table(_CountedFirst, fields.Dict):
@@ -116,7 +167,8 @@ class Key(fields.String):
             r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*\Z",
             error="Use lower case letters and digits, words joined by - or _, like phone-payments.",
         )
-        super().__init__(validate=[validate.Length(max=64), pattern], **kwargs)
+        length = validate.Length(max=64, error="Shorten this to {max} letters.")
+        super().__init__(validate=[length, pattern], **kwargs)
 
 
 class Gss(fields.String):
@@ -270,13 +322,21 @@ def printable(text: str, max_length: int | None = None) -> str:
 def faults(messages: Any) -> dict[str, list[str]]:
     """Turn marshmallow's nested messages into dotted paths for an answer or a log, whatever a sender made of it.
 
-    :returns: the first :data:`MAX_FAULTS` fields, each path and sentence printable and cut at :data:`MAX_FAULT_LENGTH`.
+    :returns: as many faults as go into :data:`MAX_FAULTS_BYTES`, each path and sentence printable and cut at
+        :data:`MAX_FAULT_LENGTH`; under the path of the whole, "", how many more there are.
     """
-    found = itertools.islice(flatten(messages).items(), MAX_FAULTS)
-    return {
-        printable(path, MAX_FAULT_LENGTH): [printable(each, MAX_FAULT_LENGTH) for each in sentences[:MAX_FAULTS]]
-        for path, sentences in found
-    }
+    told: dict[str, list[str]] = {}
+    room, untold = MAX_FAULTS_BYTES, 0
+    for path, sentence in _each(messages):
+        if room <= 0:
+            untold += 1
+            continue
+        shown = printable(path, MAX_FAULT_LENGTH), printable(sentence(), MAX_FAULT_LENGTH)
+        room -= len(json.dumps(shown))
+        told.setdefault(shown[0], []).append(shown[1])
+    if untold:
+        told.setdefault("", []).append(f"There are {untold:,} more faults; correct these first.")
+    return told
 
 
 def _most_marks(text: str) -> int:
@@ -288,13 +348,24 @@ def _most_marks(text: str) -> int:
     return most
 
 
-def flatten(messages: Any, path: str = "") -> dict[str, list[str]]:
+def flatten(messages: Any) -> dict[str, list[str]]:
     """Turn marshmallow's nested messages into dotted paths, each with its sentences."""
+    flat: dict[str, list[str]] = {}
+    for path, sentence in _each(messages):
+        flat.setdefault(path, []).append(sentence())
+    return flat
+
+
+def _each(messages: Any, path: str = "", name: object = "") -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yield the path of each message, and what makes a sentence of it: most of a hostile request's are never told."""
     if isinstance(messages, Mapping):
-        flat: dict[str, list[str]] = {}
-        for key, value in messages.items():
+        for key, inner in messages.items():
             step = "" if key == "_schema" else str(key)
-            for inner, sentences in flatten(value, ".".join(part for part in (path, step) if part)).items():
-                flat.setdefault(inner, []).extend(sentences)
-        return flat
-    return {path: [str(message) for message in (messages if isinstance(messages, list) else [messages])]}
+            yield from _each(inner, ".".join(part for part in (path, step) if part), key)
+    elif isinstance(messages, list):
+        for message in messages:
+            yield from _each(message, path, name)
+    elif isinstance(messages, NoSuchField):
+        yield path, partial(messages.sentence, name)
+    else:
+        yield path, partial(str, messages)

@@ -28,6 +28,8 @@ FIRST_MONTH = 4
 _YEAR = re.compile(r"(20\d\d)-(\d\d)", re.ASCII)
 _QUARTER = re.compile(r"(20\d\d)-Q([1-4])", re.ASCII)
 _MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])", re.ASCII)
+#: Letters of a code that is not one which a sentence shows; none that is one is half as long.
+_MAX_SHOWN = 20
 _EXAMPLES = {MONTHLY: "2026-10", QUARTERLY: "2026-Q3", ANNUAL: "2026-27"}
 
 
@@ -47,7 +49,7 @@ def parse_year(code: str) -> Period:
     """
     match = _YEAR.fullmatch(code)
     if not match or (int(match[1]) + 1) % 100 != int(match[2]):
-        raise ValueError(f"{code!r} is not a financial year; write it like 2026-27.")
+        raise ValueError(f"{_shown(code)} is not a financial year; write it like 2026-27.")
     return _span(code, int(match[1]), FIRST_MONTH, 12)
 
 
@@ -62,7 +64,7 @@ def parse_period(code: str, frequency: str) -> Period:
         return parse_year(code)
     match = (_QUARTER if frequency == QUARTERLY else _MONTH).fullmatch(code)
     if not match:
-        raise ValueError(f"{code!r} is not a {frequency} period; write it like {_EXAMPLES[frequency]}.")
+        raise ValueError(f"{_shown(code)} is not a {frequency} period; write it like {_EXAMPLES[frequency]}.")
     year, number = int(match[1]), int(match[2])
     if frequency == QUARTERLY:
         return _span(code, year, FIRST_MONTH + 3 * (number - 1), 3)
@@ -79,6 +81,10 @@ def years_between(starts_on: date, ends_on: date) -> list[str]:
     """Return the financial years that two days and the days between them touch, in order."""
     first, last = int(year_of(starts_on)[:4]), int(year_of(ends_on)[:4])
     return [f"{year}-{(year + 1) % 100:02d}" for year in range(first, last + 1)]
+
+
+def _shown(code: str) -> str:
+    return repr(code) if len(code) <= _MAX_SHOWN else "This"
 
 
 def _span(code: str, year: int, month: int, months: int) -> Period:

@@ -14,6 +14,7 @@ from shared.fields import (
     Flag,
     Gss,
     Id,
+    Items,
     Key,
     Moment,
     Pence,
@@ -22,7 +23,6 @@ from shared.fields import (
     WholeNumber,
 )
 from shared.messaging.idempotency import IdempotencyKey
-from shared.proposal_content import NoRepeats
 
 #: The address of the description of a schema, by its name.
 Link = Callable[[str], str]
@@ -73,6 +73,9 @@ def limits(field: fields.Field[Any]) -> str:
         return f"at most {field.max_length:,} letters"
     found = [bounds_in_words(field).strip(" .")]
     found += [limit for rule in field.validators for limit in _in_words(rule, field)]
+    if isinstance(field, Items) and field.distinct:
+        same = "" if isinstance(field.distinct, bool) else " with the same " + " and ".join(field.distinct)
+        found.append(f"no two{same or ' the same'}")
     if isinstance(field, fields.List):
         found.append(limits(field.inner))
     return "; ".join(filter(None, found))
@@ -89,8 +92,6 @@ def _in_words(rule: Any, field: fields.Field[Any]) -> Iterator[str]:
             yield f"{rule.min:,} to {rule.max:,} {what}"
         else:
             yield f"at most {rule.max:,} {what}" if rule.max else f"{rule.min:,} or more {what}"
-    elif isinstance(rule, NoRepeats):
-        yield "no two the same" if not rule.names else "no two with the same " + " and ".join(rule.names)
     else:
         raise TypeError(f"Nothing says what the validator {type(rule).__name__} is in words; add it to {__name__}.")
 

@@ -30,7 +30,6 @@ from shared.fields import (
     Text,
     WholeNumber,
 )
-from shared.proposal_content import NoRepeats
 from shared.security.principal import MAX_SUBJECT_LENGTH
 
 JsonSchema = dict[str, Any]
@@ -130,6 +129,9 @@ def of_field(field: SomeField) -> JsonSchema:
             if type(validator) not in _OF_VALIDATOR:
                 raise TypeError(_unknown("validator", type(validator), "_OF_VALIDATOR"))
             rules |= _OF_VALIDATOR[type(validator)](validator, field)
+    if isinstance(field, Items) and field.distinct:
+        # Items that repeat some of their values may differ in others: then this says less than the field.
+        rules["uniqueItems"] = True
     schema = {"allOf": [base], **rules} if "$ref" in base and rules else base | rules
     return {"anyOf": [schema, {"type": "null"}]} if field.allow_none else schema
 
@@ -253,6 +255,4 @@ _OF_VALIDATOR: dict[type, Callable[[Any, SomeField], JsonSchema]] = {
     validate.Length: _of_length,
     validate.Range: _of_range,
     validate.OneOf: lambda validator, field: {"enum": list(validator.choices)},
-    # Items that repeat some of their values may differ in others: then this says less than the validator.
-    NoRepeats: lambda validator, field: {"uniqueItems": True},
 }

@@ -12,7 +12,7 @@ from docs.generate.json_schema import nested_schema
 from services.funding.service import FundingService
 from services.outcomes.service import OutcomesService
 from services.proposals.service import ProposalsService
-from shared.fields import CommandSchema
+from shared.fields import MAX_FAULTS_BYTES, CommandSchema
 from shared.messaging.rpc import CONTENT_TYPE, MAX_REQUEST_BYTES, TOKEN_HEADER, Method, methods_of
 from shared.messaging.topology import RPC_EXCHANGE
 from shared.security.principal import (
@@ -98,8 +98,9 @@ come. Fields are written [as in events](events.md#how-fields-are-written).
 | `Unavailable` | it could not be done now | repeat it with the same `idempotency_key` |
 
 Each has a `code` for programs, a `message` for people, and `fields`: the path of each field at fault
-(`content.benefits.0.baseline`) with its sentences. Every write that is refused is recorded, and every read that is
-refused for want of a right.
+(`content.benefits.0.baseline`) with its sentences. They are all told at once, as far as they go into
+{max_faults_kib} KiB; under the empty path stands how many more there are. Every write that is refused is recorded, and
+every read that is refused for want of a right.
 
 ## On the wire
 
@@ -128,6 +129,7 @@ def text() -> str:
         exchange=RPC_EXCHANGE,
         max_request_bytes=MAX_REQUEST_BYTES,
         content_type=CONTENT_TYPE,
+        max_faults_kib=MAX_FAULTS_BYTES // 1024,
         token_header=TOKEN_HEADER,
     )
     return HEADER + "\n".join([introduction, *map(_of_service, SERVICES)])

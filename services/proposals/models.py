@@ -150,7 +150,7 @@ class Proposal(Base):
     """A proposal: its draft, and the number of the revision that was last handed in (0 before the first).
 
     ``title``, ``participants`` and ``requested_pence`` are those of that revision, or of the draft before the first:
-    what lists show without reading whole contents.
+    what lists show without reading whole contents. A draft may not say yet what it asks for.
 
     ``pinned_rules`` are the rules of its round when it was first handed in, whatever the round asks for since. Before
     that they mean nothing: a draft follows its round, and :attr:`rules` says what it is held to.
@@ -190,7 +190,7 @@ class Proposal(Base):
     lead_council: Mapped[str] = mapped_column(String(9))
     participants: Mapped[list[str]] = mapped_column(Json)
     title: Mapped[str] = mapped_column(String(200))
-    requested_pence: Mapped[int] = mapped_column(Pence)
+    requested_pence: Mapped[int | None] = mapped_column(Pence)
     draft: Mapped[dict[str, Any]] = mapped_column(Json, deferred=True)
     draft_version: Mapped[int]
     revision: Mapped[int]

@@ -9,13 +9,15 @@ from services.proposals.domain.lifecycle import MAX_ASSESSMENTS, State
 from services.proposals.domain.scoring import MAX_SCORE
 from shared import clock
 from shared.events.proposals import MAX_PANEL, Criterion, PanelMember
-from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
-from shared.proposal_content import NoRepeats, ProposalContent
+from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Table, Text, WholeNumber
+from shared.proposal_content import ProposalDraft
 from shared.storage.paging import PageRequest
 
 REASON_LENGTH = 2000
 MINUTE_LENGTH = 4000
 MAX_QUERY_LENGTH = 200
+#: Fields that a content may have to be checked: some more than there are, because those are told.
+MAX_CONTENT_FIELDS = 1000
 
 
 def _revision() -> WholeNumber:
@@ -32,7 +34,8 @@ def _reason() -> Text:
 class _Terms(CommandSchema):
     """Terms of a round. A request that is refused for single fields is told what is wrong with the whole as well."""
 
-    def handle_error(self, error: ValidationError, data: Any, *, many: bool, **kwargs: Any) -> None:
+    def handle_error(self, error: ValidationError, data: Any, **kwargs: Any) -> None:
+        super().handle_error(error, data, **kwargs)
         messages, valid = error.normalized_messages(), error.valid_data
         assert isinstance(valid, dict), "a request is one object"
         sound = {term: value for term, value in valid.items() if term not in messages}
@@ -93,10 +96,17 @@ class ListRounds(PageRequest):
 
 
 class CreateProposal(CommandSchema):
-    """A new draft for a round."""
+    """A new draft for a round, with as much of its content as there is."""
 
     round_id = Id(required=True)
-    content = fields.Nested(ProposalContent, required=True)
+    content = fields.Nested(ProposalDraft, required=True)
+
+
+class CheckContent(CommandSchema):
+    """A content to be checked as if it were submitted for a round; whatever it is, it is answered, not refused."""
+
+    round_id = Id(required=True)
+    content = Table(required=True, validate=validate.Length(max=MAX_CONTENT_FIELDS, error="Give at most {max} fields."))
 
 
 class GetProposal(CommandSchema):
@@ -106,9 +116,12 @@ class GetProposal(CommandSchema):
 
 
 class UpdateProposal(GetProposal):
-    """The whole new content of a draft; ``expected_revision`` is the ``draft_version`` that the change starts from."""
+    """The new content of a draft in place of the old, as much of it as there is.
 
-    content = fields.Nested(ProposalContent, required=True)
+    ``expected_revision`` is the ``draft_version`` that the change starts from.
+    """
+
+    content = fields.Nested(ProposalDraft, required=True)
     expected_revision = _revision()
 
 
@@ -226,7 +239,8 @@ class Moderate(GetRevision):
         Id(),
         load_default=None,
         allow_none=True,
-        validate=[validate.Length(max=MAX_ASSESSMENTS, error="Name at most {max} assessments."), NoRepeats()],
+        distinct=True,
+        validate=validate.Length(max=MAX_ASSESSMENTS, error="Name at most {max} assessments."),
     )
 
 
@@ -252,10 +266,8 @@ class Determine(GetRevision):
         fields.Nested(PanelMember),
         load_default=None,
         allow_none=True,
-        validate=[
-            validate.Length(max=MAX_PANEL, error="Name at most {max} people beside the chair."),
-            NoRepeats("person"),
-        ],
+        distinct=("person",),
+        validate=validate.Length(max=MAX_PANEL, error="Name at most {max} people beside the chair."),
     )
 
 
@@ -391,7 +403,7 @@ class ProposalItem(Schema):
     title = fields.String()
     lead_council = fields.String()
     participants = fields.List(fields.String())
-    requested_pence = fields.Integer()
+    requested_pence = fields.Integer(allow_none=True)
     submitted_at = Moment(allow_none=True)
     score = fields.String(allow_none=True)
 
@@ -569,21 +581,34 @@ class ComparisonView(Schema):
 
 
 class RuleView(Schema):
-    """One rule of eligibility: whether it is met, and why or what to do."""
+    """One rule of eligibility: whether it is met, `null` while that cannot be told; and why, or what to do."""
 
     rule = fields.String()
-    met = fields.Boolean()
+    met = fields.Boolean(allow_none=True)
     sentence = fields.String()
 
 
-class EligibilityView(Schema):
+class ProblemView(Schema):
+    """One thing that is missing or wrong in a content, and how it is written."""
+
+    path = fields.String()
+    sentence = fields.String()
+
+
+class CheckView(Schema):
+    """Everything that is missing or wrong in a content, and every rule of eligibility, as of today."""
+
+    eligible = fields.Boolean()
+    as_of = Day()
+    problems = fields.List(fields.Nested(ProblemView))
+    rules = fields.List(fields.Nested(RuleView))
+
+
+class EligibilityView(CheckView):
     """Every rule, as of today for a draft, else as of the day on which the revision was handed in."""
 
     proposal_id = Id()
     reference = fields.String()
-    eligible = fields.Boolean()
-    as_of = Day()
-    rules = fields.List(fields.Nested(RuleView))
 
 
 class ConflictView(Schema):

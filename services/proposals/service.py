@@ -92,6 +92,11 @@ class ProposalsService:
         """Return each rule of eligibility, whether it is met, and why."""
         return handlers.check_eligibility(session, principal, command)
 
+    @rpc(schemas.CheckContent, schemas.CheckView, roles={PROPOSER, CDO}, scope=EVERY_ROW, reads=True)
+    def check_content(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
+        """Return what would be told of a content if it were drafted, checked and submitted now."""
+        return handlers.check_content(session, principal, command)
+
     @rpc(schemas.GetProposal, schemas.ProposalView, roles=ROLES, scope=access.known, reads=True)
     def get_proposal(self, session: Session, principal: Principal, command: Command) -> dict[str, Any]:
         """Return a proposal with its content."""

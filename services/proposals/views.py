@@ -73,7 +73,7 @@ def of_proposal(principal: Principal, shown: Proposal) -> dict[str, Any]:
         "draft_version": shown.draft_version,
         "title": seen["title"],
         "lead_council": shown.lead_council,
-        "participants": seen["participants"],
+        "participants": seen.get("participants", []),
         "content": seen,
         "content_hash": current.content_hash if current else None,
         "submitted_at": current.submitted_at if current else None,
@@ -156,15 +156,24 @@ def of_change(shown: Change, councils: Collection[str]) -> dict[str, Any]:
     }
 
 
-def of_eligibility(shown: Proposal, at: datetime, rules: Sequence[Rule]) -> dict[str, Any]:
-    """Return the rules of eligibility as they stood, or stand, at a moment."""
+def of_check(at: datetime, rules: Sequence[Rule]) -> dict[str, Any]:
+    """Return the rules of eligibility as they stood, or stand, at a moment, and what is wrong with the content."""
     return {
-        "proposal_id": shown.id,
-        "reference": shown.reference,
         "eligible": all(rule.met for rule in rules),
         "as_of": at.date(),
+        "problems": [
+            {"path": path, "sentence": sentence}
+            for rule in rules
+            for path, sentences in rule.problems.items()
+            for sentence in sentences
+        ],
         "rules": rules,
     }
+
+
+def of_eligibility(shown: Proposal, at: datetime, rules: Sequence[Rule]) -> dict[str, Any]:
+    """Return a proposal's check at a moment."""
+    return {"proposal_id": shown.id, "reference": shown.reference, **of_check(at, rules)}
 
 
 def of_assessment(shown: Assessment, rules: RoundRules, *, counts: bool) -> dict[str, Any]:

@@ -142,7 +142,8 @@ class Method:
             return self.request_schema.load(call.kwargs)
         except ValidationError as error:
             fields = faults(error.messages)
-            places = ", ".join(sorted(fields)[:5]) + (", ..." if len(fields) > 5 else "")
+            named = sorted(filter(None, fields))
+            places = ", ".join(named[:5]) + (", ..." if len(named) > 5 else "")
             raise Invalid("invalid_request", f"Correct these fields and send it again: {places}.", fields) from error
 
     def run(self, service: Any, call: Call) -> Any:

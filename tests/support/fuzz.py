@@ -34,7 +34,7 @@ from shared.fields import (
     WholeNumber,
 )
 from shared.messaging.idempotency import IdempotencyKey
-from shared.proposal_content import ProposalContent
+from shared.proposal_content import ProposalContent, ProposalDraft
 from shared.storage.database import Database
 
 #: How many examples each method and each event type gets. Set, they are others in each run.
@@ -146,7 +146,7 @@ def data_of(schema: Schema, known: Known) -> Strategy:
     required = {name: made[name] for name, field in schema.fields.items() if field.required}
     optional = {name: made[name] for name in made if name not in required}
     sound = st.fixed_dictionaries(required, optional=optional)
-    return _like(known["content"][0], sound) if isinstance(schema, ProposalContent) else sound
+    return _like(known["content"][0], sound) if isinstance(schema, ProposalContent | ProposalDraft) else sound
 
 
 @st.composite

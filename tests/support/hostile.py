@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 from shared.errors import CommonwealError
+from shared.fields import MAX_FAULTS_BYTES
 
 DECLARED = {kind.__name__ for kind in CommonwealError.__subclasses__()}
-#: Fifty fields with a sentence or two each, and some room.
-MAX_ERROR_BYTES = 64 * 1024
+#: As many faults as are told, and some room.
+MAX_ERROR_BYTES = MAX_FAULTS_BYTES + 16 * 1024
 MAX_MESSAGE_LENGTH = 2_000
 
 

@@ -197,11 +197,12 @@ def _eligible(case: Case, attempt: Attempt) -> None:
     assert attempt.eligibility is not None, "eligibility must be worked out before a submission"
     unmet = [rule for rule in attempt.eligibility if not rule.met]
     if unmet:
-        raise Conflict(
-            "not_eligible",
-            f"{case.reference} cannot be submitted: " + " ".join(rule.sentence for rule in unmet),
-            {rule.rule: [rule.sentence] for rule in unmet},
-        )
+        at_fault = {rule.rule: [rule.sentence] for rule in unmet}
+        for rule in unmet:
+            at_fault |= {f"content.{path}".rstrip("."): list(said) for path, said in rule.problems.items()}
+        # Of what waits for something else the rule about that says enough.
+        reasons = " ".join(rule.sentence for rule in unmet if rule.met is not None)
+        raise Conflict("not_eligible", f"{case.reference} cannot be submitted: {reasons}", at_fault)
 
 
 def _revision_is_current(case: Case, attempt: Attempt) -> None:

@@ -90,10 +90,10 @@ def of_query(text: str) -> list[str]:
 
 def _texts(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "title", content["title"]
-    for benefit in content["benefits"]:
-        yield "benefits", benefit["title"]
-    yield "need", content["user_need"]
-    yield "need", content["problem"]
+    for benefit in content.get("benefits", ()):
+        yield "benefits", benefit.get("title", "")
+    yield "need", content.get("user_need", "")
+    yield "need", content.get("problem", "")
 
 
 def _capitals(written: str) -> int:

@@ -9,6 +9,7 @@ from services.proposals.handlers.assessing import (
     list_assessments,
     submit_assessment,
 )
+from services.proposals.handlers.checking import check_content
 from services.proposals.handlers.comparing import compare_revisions
 from services.proposals.handlers.finding import count_proposals, find_similar, list_proposals
 from services.proposals.handlers.mirroring import (
@@ -48,6 +49,7 @@ from services.proposals.handlers.rounds import (
 __all__ = [
     "begin_round",
     "change_round",
+    "check_content",
     "check_eligibility",
     "close_round",
     "close_round_that_is_over",

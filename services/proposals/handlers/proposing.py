@@ -9,6 +9,7 @@ from services.proposals import access, events, register, store, views
 from services.proposals.domain import eligibility, lifecycle, rounds
 from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
 from services.proposals.domain.sign_off import Request
+from services.proposals.handlers.checking import judged
 from services.proposals.models import Participation, Proposal, ReferenceCounter, Revision
 from shared import clock, ids
 from shared.fields import Command
@@ -19,6 +20,8 @@ from shared.storage.references import next_reference
 
 def create_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Begin a draft, which follows its round until it is first handed in.
+
+    The content may lack anything but its title and its lead council; what it has must be right by itself.
 
     :raises NotFound: when there is no such round.
     :raises Forbidden: unless the caller is a proposer of the council that the content names as lead.
@@ -49,7 +52,7 @@ def create_proposal(session: Session, principal: Principal, command: Command) ->
 
 
 def update_proposal(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Replace the draft's content.
+    """Replace the draft's content, which may lack what a new draft may lack.
 
     :raises Forbidden: unless the caller is a proposer of the lead council, and that stays the lead.
     :raises Conflict: when the draft is not open to change, or has changed since the caller read it.
@@ -173,8 +176,8 @@ def _write_draft(proposal: Proposal, content: dict[str, Any]) -> None:
 
 def _summarise(proposal: Proposal) -> None:
     proposal.title = proposal.draft["title"]
-    proposal.participants = proposal.draft["participants"]
-    proposal.requested_pence = proposal.draft["requested_pence"]
+    proposal.participants = proposal.draft.get("participants", [])
+    proposal.requested_pence = proposal.draft.get("requested_pence")
 
 
 def _freeze(proposal: Proposal, *, by: str, at: datetime) -> Revision:
@@ -252,11 +255,11 @@ def _eligibility(
     asked_for: bool,
     handed_in: bool = False,
 ) -> list[eligibility.Rule]:
-    return eligibility.check(
+    return judged(
+        session,
         content,
         rounds.RoundRules.from_json(proposal.rules),
         proposal.round.window,
-        store.members_on(session, at.date(), eligibility.taking_part(content)),
         at,
         asked_for=asked_for,
         handed_in=handed_in,

@@ -18,7 +18,7 @@ from shared.clock import FixedClock
 from shared.storage import migrate
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.support.proposals import Programme, cdo, chair, proposer
+from tests.support.proposals import EDINBURGH, Programme, cdo, chair, proposer
 
 
 def test_the_migrated_database_is_the_one_that_the_models_describe(open_database: OpenDatabase) -> None:
@@ -62,6 +62,23 @@ def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> Non
     assert inspect(database.engine).get_table_names() == ["alembic_version"]
     migrate.upgrade("proposals", _url(database))
     assert inspect(database.engine).has_table("proposals")
+
+
+def test_drafts_outlive_the_migration_that_lets_them_be_incomplete(programme: Programme) -> None:
+    proposals = [programme.draft(), programme.decided()]
+    least = {"title": "Payments", "lead_council": EDINBURGH}
+    request = {"round_id": programme.open_round(), "content": least}
+    proposals.append(programme.call("create_proposal", proposer(), **request)["proposal_id"])
+    shown = [programme.seen(proposal_id) for proposal_id in proposals]
+    _downgrade(programme.database, "0006")
+    with pytest.raises(DBAPIError, match="requested_pence"):
+        programme.database.run(partial(_execute, "UPDATE proposals SET requested_pence = NULL"))
+    migrate.upgrade("proposals", _url(programme.database))
+    assert [programme.seen(proposal_id) for proposal_id in proposals] == shown
+    created = programme.call("create_proposal", proposer(), **request)
+    assert created["content"] == least
+    with pytest.raises(DBAPIError, match="ck_proposals_requested_pence"):
+        programme.database.run(partial(_execute, "UPDATE proposals SET requested_pence = 0"))
 
 
 def test_answers_from_before_they_were_carried_stay_what_they_are(programme: Programme) -> None:
@@ -108,7 +125,7 @@ def test_a_decision_of_before_stays_as_it_was_and_the_next_is_made(programme: Pr
     """Its rows are frozen already when the columns for the hash, the spread and the panel are added."""
     decided, waiting = programme.decided(), programme.assessed()
     before = programme.seen(decided)["decision"]
-    _downgrade(programme.database, "0006")
+    _downgrade(programme.database, "0007")
     assert "panel" not in {column["name"] for column in inspect(programme.database.engine).get_columns("decisions")}
     _check_frozen(programme.database, "revisions", "assessments", "decisions")
     migrate.upgrade("proposals", _url(programme.database))

@@ -44,7 +44,7 @@ def test_a_draft_begins(programme: Programme) -> None:
 
 def test_every_problem_of_the_content_is_named_at_once(programme: Programme) -> None:
     body = content(title=" ", requested_pence=2.5, surprise=1)
-    body["benefits"][0]["baseline"].pop("value")
+    body["benefits"][0]["baseline"]["value"] = 0
     body["costs"][1]["year"] = "2027-29"
     with pytest.raises(Invalid) as error:
         programme.call("create_proposal", proposer(), round_id=programme.open_round(), content=body)
@@ -152,6 +152,7 @@ def test_an_ineligible_proposal_is_refused_with_every_reason(programme: Programm
     assert (checked["eligible"], checked["as_of"]) == (False, "2026-10-05")
     unmet = {rule["rule"]: [rule["sentence"]] for rule in checked["rules"] if not rule["met"]}
     assert unmet == error.value.fields
+    assert checked["problems"] == []
     assert programme.seen(proposal_id)["state"] == "draft"
 
 

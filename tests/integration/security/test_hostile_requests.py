@@ -25,7 +25,7 @@ from shared.ops.names import SERVICES
 from shared.security.principal import CDO, TREASURER, Principal
 from tests.support import proposals
 from tests.support.fuzz import HOSTILE_TEXTS, Rehearsal, bent, data_of, examples
-from tests.support.hostile import check_error
+from tests.support.hostile import MAX_ERROR_BYTES, check_error
 from tests.support.samples import samples_of
 from tests.support.servers import Servers
 from tests.support.stage import Stage, eventually, fresh_stage
@@ -187,6 +187,22 @@ def test_a_large_fault_gets_a_small_answer(
     caller.timeout_s = 3
     caller.proposals.list_rounds()
     assert check_error(wire.answer(asked)["error"]) in {"invalid_request", "bad_cursor"}
+
+
+@pytest.mark.usefixtures("writes")
+def test_whatever_a_content_is_its_check_is_small(stage: Stage, wire: Wire, token: str) -> None:
+    opened = stage.caller(CDO).proposals.open_round(**proposals.round_terms(closes_on="2099-11-30"))
+    strange = {f"{name}\u202e\x1b[2J": 0 for name in map(str, range(900))}
+    for arguments in [*(sent for _, sent in LARGE.values() if "content" in sent), {"content": strange}]:
+        asked = wire.call("proposals.check_content", {**arguments, "round_id": opened["round_id"]}, token=token)
+        answer = wire.answer(asked)
+        assert answer["error"] is None
+        assert answer["result"]["eligible"] is False
+        # Each problem has names of its own for its path and its sentence.
+        assert len(json.dumps(answer)) < 1.5 * MAX_ERROR_BYTES
+        assert all(
+            each["path"].isprintable() and each["sentence"].isprintable() for each in answer["result"]["problems"]
+        )
 
 
 def test_every_field_refuses_what_is_not_of_its_type(stage: Stage, wire: Wire) -> None:

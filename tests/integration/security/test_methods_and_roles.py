@@ -69,6 +69,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "withdraw_proposal": {"proposal_id": SOME_ID, "reason": "No."},
     "confirm_participation": REVISION,
     "decline_participation": REVISION | {"reason": "No."},
+    "check_content": {"round_id": SOME_ID, "content": joint_content()},
     "check_eligibility": {"proposal_id": SOME_ID},
     "get_proposal": {"proposal_id": SOME_ID},
     "list_proposals": {},

@@ -27,6 +27,7 @@ def load(tmp_path: Path, text: str) -> Any:
         ("[2026-03-31, 2026-03-31T09:30:00Z, 2026-27, 2027-Q3, 2026-10]",
          ["2026-03-31", "2026-03-31T09:30:00Z", "2026-27", "2027-Q3", "2026-10"]),
         ("[25000000, 1_000, 0.5, '25', null, ~]", [25_000_000, 1000, 0.5, "25", None, None]),
+        ("[0100, 0x1F, 0b11, 1:30, 25_, 007, +5, -1, 0]", ["0100", "0x1F", "0b11", "1:30", "25_", "007", 5, -1, 0]),
         ("S12000036", "S12000036"),
         ("title: Comhairle nan Eilean Siar agus ùr", {"title": "Comhairle nan Eilean Siar agus ùr"}),
         ("", None),
@@ -51,6 +52,11 @@ def test_what_is_no_yaml_is_refused_with_its_line(tmp_path: Path, text: str) -> 
 def test_a_file_makes_data_and_nothing_else(tmp_path: Path, text: str) -> None:
     with pytest.raises(yaml.YAMLError):
         load(tmp_path, text)
+
+
+def test_a_key_that_stands_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    with pytest.raises(yaml.YAMLError, match=r"requested_pence is given twice, first on line 1\n.*line 3"):
+        load(tmp_path, "requested_pence: 1\ntitle: x\nrequested_pence: 2\n")
 
 
 def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:

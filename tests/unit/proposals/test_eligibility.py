@@ -4,11 +4,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.proposals.domain.eligibility import Rule, check
 from services.proposals.domain.rounds import Criterion, RoundRules, Window
+from shared.proposal_content import examine
+from tests.support.fuzz import bent
 from tests.support.proposals import ABERDEENSHIRE, EAST_DUNBARTONSHIRE, EDINBURGH, content
 
 RULES = RoundRules((Criterion("need", "Need", 100),), min_participants=3, quorum=2, ceiling_pence=25_000_000)
@@ -19,7 +21,7 @@ OCTOBER = datetime(2026, 10, 5, tzinfo=UTC)
 
 def _check(body: dict[str, Any] | None = None, **changes: Any) -> dict[str, Rule]:
     known: dict[str, Any] = {"rules": RULES, "window": WINDOW, "members": MEMBERS, "at": OCTOBER, **changes}
-    return {rule.rule: rule for rule in check(body or content(), **known)}
+    return {rule.rule: rule for rule in check(*examine(content() if body is None else body), **known)}
 
 
 def _unmet(body: dict[str, Any] | None = None, **changes: Any) -> dict[str, str]:
@@ -29,6 +31,7 @@ def _unmet(body: dict[str, Any] | None = None, **changes: Any) -> dict[str, str]
 def test_a_sound_proposal_meets_every_rule() -> None:
     rules = _check()
     assert list(rules) == [
+        "content_complete",
         "round_open",
         "councils_are_members",
         "enough_participants",
@@ -102,11 +105,88 @@ def test_tranches_are_what_is_requested() -> None:
     }
 
 
-@pytest.mark.parametrize("part", ["baseline", "targets", "owner_council", "measure"])
+@pytest.mark.parametrize("part", ["baseline", "targets", "owner_council", "measure", "baseline.on", "targets.0.value"])
 def test_every_benefit_can_be_measured(part: str) -> None:
     body = content()
-    body["benefits"][0][part] = None
-    assert "Fewer payments taken by phone" in _unmet(body)["benefits_measurable"]
+    *steps, last = [int(step) if step.isdigit() else step for step in part.split(".")]
+    place = body["benefits"][0]
+    for step in steps:
+        place = place[step]
+    del place[last]
+    unmet = _unmet(body)
+    assert "Fewer payments taken by phone" in unmet["benefits_measurable"]
+    assert f"benefits.0.{part}" in unmet["content_complete"]
+
+
+def test_what_is_missing_is_told_piece_by_piece() -> None:
+    rule = _check({"title": "Payments", "lead_council": EDINBURGH})["content_complete"]
+    assert not rule.met
+    assert set(rule.problems) == set(content()) - {"title", "lead_council"}
+    assert rule.problems["problem"] == ["Say what problem residents or staff have today, in up to 4,000 characters."]
+    assert rule.sentence == (
+        "Missing or wrong: participants, objectives, problem, user_need, requested_pence, match_funding_pence, costs, "
+        "milestones and 1 more. Complete or correct them."
+    )
+
+
+AWAITING = {
+    "lead_council": {"councils_are_members", "enough_participants"},
+    "participants": {"councils_are_members", "enough_participants"},
+    "requested_pence": {"under_ceiling", "costs_add_up", "tranches_add_up"},
+    "match_funding_pence": {"costs_add_up"},
+    "costs": {"costs_add_up"},
+    "costs.1.amount_pence": {"costs_add_up"},
+    "milestones": {"tranches_add_up"},
+    "milestones.0.tranche_pence": {"tranches_add_up"},
+    "benefits": {"benefits_measurable"},
+    "title": set(),
+}
+
+
+@pytest.mark.parametrize(("path", "awaiting"), AWAITING.items())
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_rule_that_waits_for_something_says_so_and_the_others_judge(
+    path: str, awaiting: set[str], wrong: bool
+) -> None:
+    body = content()
+    *steps, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    place: Any = body
+    for step in steps:
+        place = place[step]
+    if wrong:
+        place[last] = {}
+    else:
+        del place[last]
+    rules = _check(body)
+    assert {name for name, rule in rules.items() if rule.met is None} == awaiting
+    assert {name for name, rule in rules.items() if rule.met is False} == {"content_complete"}
+    for name in awaiting:
+        assert rules[name].sentence == f"To be told once this is there and right: {path}."
+
+
+def test_what_is_there_is_judged_although_more_may_come() -> None:
+    some = content(participants=[ABERDEENSHIRE, "somebody else"])
+    assert _check(some, members={EDINBURGH})["councils_are_members"].met is False
+    assert _check(some)["councils_are_members"].met is None
+    assert _check(some)["enough_participants"].met is None
+    fewer = RoundRules(RULES.criteria, min_participants=2, quorum=2, ceiling_pence=RULES.ceiling_pence)
+    assert _check(some, rules=fewer)["enough_participants"].met is True
+
+
+def test_no_sentence_grows_with_what_is_in_the_content() -> None:
+    benefit = {"title": "b" * 200}
+    for rule in _check({"benefits": [benefit] * 50, "costs": [{}] * 100, "milestones": [{}] * 50}).values():
+        assert len(rule.sentence) < 2_000
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(body=bent(bent(st.builds(content))))
+def test_every_rule_has_a_verdict_and_a_sentence_whatever_is_there(body: dict[str, Any]) -> None:
+    rules = _check(body)
+    assert len(rules) == 8
+    assert all(rule.sentence.endswith(".") and len(rule.sentence) < 2_000 for rule in rules.values())
+    if any(rule.met is None for rule in rules.values()):
+        assert rules["content_complete"].met is False
 
 
 @given(
@@ -117,8 +197,13 @@ def test_every_benefit_can_be_measured(part: str) -> None:
 )
 def test_sums_agree_to_the_penny(costs: list[int], tranches: list[int], requested: int, matched: int) -> None:
     body = content(requested_pence=requested, match_funding_pence=matched)
-    body["costs"] = [{**body["costs"][0], "amount_pence": amount} for amount in costs]
-    body["milestones"] = [{**body["milestones"][0], "tranche_pence": amount} for amount in tranches]
+    body["costs"] = [
+        {"year": f"{2026 + n}-{27 + n}", "category": "staff", "amount_pence": c} for n, c in enumerate(costs)
+    ]
+    body["milestones"] = [
+        {**body["milestones"][0], "key": f"m-{number}", "tranche_pence": amount}
+        for number, amount in enumerate(tranches)
+    ]
     rules = _check(body)
     assert rules["costs_add_up"].met == (sum(costs) == requested + matched)
     assert rules["tranches_add_up"].met == (sum(tranches) == requested)

@@ -1,5 +1,6 @@
 """What a field takes, and the sentence with which it refuses the rest."""
 
+import json
 import unicodedata
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, validate
 
 from shared.fields import (
     MAX_FAULT_LENGTH,
-    MAX_FAULTS,
+    MAX_FAULTS_BYTES,
     MAX_PENCE,
     Command,
     CommandSchema,
@@ -34,6 +35,7 @@ from shared.fields import (
     faults,
     flatten,
 )
+from shared.own_words import NoSuchField
 
 ANYTHING = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers(), max_size=2)
 
@@ -305,11 +307,29 @@ class TestCommandsAndMessages:
             assert refusal(field, wrong) == "Name at most 2."
 
     def test_what_a_sender_got_wrong_is_told_in_bounds_and_in_what_can_be_printed(self) -> None:
-        told = faults({"\u202e" + "k" * 10_000: ["Unknown field."]} | {f"f{n}": ["x" * 10_000] for n in range(10_000)})
-        assert len(told) == MAX_FAULTS
+        told = faults({"\u202e" + "k" * 10_000: ["Odd."]} | {f"f{n}": ["x" * 10_000, "ü"] for n in range(10_000)})
+        assert len(json.dumps(told)) < MAX_FAULTS_BYTES + 2 * MAX_FAULT_LENGTH + 100
+        [more] = told.pop("")
         for path, sentences in told.items():
             assert path.isprintable()
             assert max(len(path), *map(len, sentences)) <= MAX_FAULT_LENGTH
+        number = sum(map(len, told.values()))
+        assert number > 1_500
+        assert more == f"There are {20_001 - number:,} more faults; correct these first."
+
+    def test_what_is_never_told_is_never_worked_out(self) -> None:
+        """A request of a megabyte can have a hundred thousand names that nobody knows, each to be likened to others."""
+
+        class Counting(NoSuchField):
+            asked = 0
+
+            def sentence(self, name: object) -> str:
+                Counting.asked += 1
+                return super().sentence(name)
+
+        told = faults({f"requested{n}": [Counting(["requested_pence"])] for n in range(100_000)})
+        assert told["requested7"] == ["There is no field requested7 here; did you mean requested_pence?"]
+        assert Counting.asked == len(told) - 1 < 10_000
 
     def test_a_single_sentence_is_a_list_of_one(self) -> None:
         assert flatten({"a": "Bad."}) == {"a": ["Bad."]}

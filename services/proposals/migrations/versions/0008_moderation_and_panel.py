@@ -10,7 +10,7 @@ from alembic import op
 from shared.storage.types import Json, UtcDateTime
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 OF_DECISIONS = (
     ("content_hash", sa.String(64)),
