@@ -74,7 +74,7 @@ def test_a_new_revision_asks_only_the_council_whose_part_changed(programme: Prog
     _, event = programme.told("proposal_submitted")
     assert event.data["asked"] == [{"council": EAST_DUNBARTONSHIRE, "because": [DEARER]}]
     confirmed_at = first["confirmations"][1]["at"]
-    assert event.data["carried"] == [{"council": ABERDEENSHIRE, "revision": 1, "confirmed_at": confirmed_at}]
+    assert event.data["carried"] == [{"council": ABERDEENSHIRE, "carried_from": 1, "confirmed_at": confirmed_at}]
     confirmed = _answer(programme, proposal_id, sponsor(EAST_DUNBARTONSHIRE), 2)
     assert confirmed["state"] == "under_assessment"
     assert _said(confirmed, EAST_DUNBARTONSHIRE) == ("confirmed", None, [DEARER])
