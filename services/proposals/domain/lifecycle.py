@@ -84,7 +84,7 @@ class Case:
     :param carried: the councils whose answer was carried to it from an earlier one.
     :param assessors: who has assessed the current revision.
     :param conflicted: who has declared a conflict of interest in the proposal.
-    :param involved: who wrote the proposal, handed it in, or answered for a council.
+    :param involved: who wrote the proposal, handed a revision in, or answered one for a council.
     :param quorum: how many assessments a decision needs.
     """
 

@@ -267,7 +267,7 @@ def test_the_lead_sees_whom_a_draft_would_ask_before_handing_it_in(programme: Pr
 
 def test_a_draft_is_compared_by_those_alone_who_see_it(programme: Programme) -> None:
     draft, proposal_id = programme.draft(), programme.under_assessment()
-    with pytest.raises(NotFound) as error:
+    with pytest.raises(NotFound, match="it has not been handed in yet") as error:
         _compare(programme, draft, from_revision=1)
     assert error.value.code == "revision_not_found"
 
@@ -284,7 +284,7 @@ def test_a_draft_is_compared_by_those_alone_who_see_it(programme: Programme) -> 
     with pytest.raises(NotFound) as error:
         _compare(programme, proposal_id, proposer(GLASGOW), from_revision=1, to_revision=1)
     assert error.value.code == "proposal_not_found"
-    for pair in ({"from_revision": 2, "to_revision": 1}, {"from_revision": 1, "to_revision": 2}):
-        with pytest.raises(NotFound) as error:
-            _compare(programme, proposal_id, **pair)
-        assert error.value.code == "revision_not_found"
+    for absent, there in (("from_revision", "to_revision"), ("to_revision", "from_revision")):
+        with pytest.raises(NotFound, match="has no revision 2; its last is revision 1") as error:
+            _compare(programme, proposal_id, **{absent: 2, there: 1})
+        assert (error.value.code, list(error.value.fields)) == ("revision_not_found", [absent])

@@ -121,6 +121,9 @@ RULES: list[tuple[str, Any, str]] = [
     ("costs.0.year", "2026", "costs.0.year"),
     ("costs.0.category", "sundries", "costs.0.category"),
     ("costs.0.amount_pence", 0, "costs.0.amount_pence"),
+    ("costs.0.council", "E06000001", "costs.0.council"),
+    ("costs.0.council", STRANGER, "costs.0.council"),
+    ("costs", [{"year": "2026-27", "category": "staff", "amount_pence": 1, "council": "S12000034"}] * 2, "costs"),
     ("milestones", [], "milestones"),
     ("milestones.1.key", "alpha", "milestones"),
     ("milestones.0.key", "Alpha", "milestones.0.key"),
@@ -179,6 +182,17 @@ def test_savings_are_money_and_other_benefits_need_not_be(content: dict[str, Any
     assert "benefits.0.measure" in problems_of(
         change(change(content, "benefits.0.kind", "non_cashable_saving"), "benefits.0.measure", "score")
     )
+
+
+def test_a_cost_falls_on_a_council_or_on_the_project(content: dict[str, Any]) -> None:
+    line = content["costs"][0]
+    content["costs"] += [{**line, "council": council} for council in councils_of(content)]
+    assert problems_of(content) == {}
+    assert ProposalContent().dump(ProposalContent().load(content)) == content
+    twice = change(content, "costs.3.council", "S12000036")
+    assert problems_of(twice) == {"costs": ["2026-27 staff S12000036 is given twice; keep one."]}
+    unnamed = problems_of(change(content, "costs.2.council", None))
+    assert unnamed == {"costs": ["2026-27 staff is given twice; keep one."]}
 
 
 def test_all_problems_are_told_at_once(content: dict[str, Any]) -> None:
