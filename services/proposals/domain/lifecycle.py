@@ -163,6 +163,7 @@ def _draft_is_current(case: Case, attempt: Attempt) -> None:
 
 
 def _draft_is_current_if_told(case: Case, attempt: Attempt) -> None:
+    """The caller has seen the draft as it stands, or does not say which one they have seen."""
     if attempt.draft_version is not None:
         _draft_is_current(case, attempt)
 
