@@ -253,7 +253,6 @@ MEANINGS: dict[str, str] = {
     "AwardView.state": "Where it stands.",
     "BenefitsSummary.council": "The council whose benefits these are.",
     "BenefitsSummary.project_id": "The project whose benefits these are.",
-    "CarriedConfirmation.revision": "The revision in which it was given.",
     "ChangeRequestView.requested_by": "Who put the request on record.",
     "ChangeView.councils": "The councils whose part it touches.",
     "ChangeView.kind": "`added`, `removed` or `changed`.",

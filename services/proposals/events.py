@@ -57,7 +57,7 @@ def proposal_submitted(session: Session, proposal: Proposal, revision: Revision)
         "submitted_at": revision.submitted_at,
         "asked": [{"council": part.council, "because": part.asked_because} for part in asked],
         "carried": [
-            {"council": part.council, "revision": part.carried_from, "confirmed_at": part.answered_at}
+            {"council": part.council, "carried_from": part.carried_from, "confirmed_at": part.answered_at}
             for part in carried
         ],
     }

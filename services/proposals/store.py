@@ -99,11 +99,18 @@ def current_revision(proposal: Proposal) -> Revision:
     return proposal.current
 
 
-def revision_of(proposal: Proposal, number: int) -> Revision:
-    """Return a revision. :raises NotFound: when the proposal has none of that number."""
+def revision_of(proposal: Proposal, number: int, *, field: str = "revision") -> Revision:
+    """Return a frozen revision.
+
+    :param field: the argument that names it.
+    :raises NotFound: when the proposal has none such.
+    """
     revision = proposal.revisions.get(number)
     if revision is None:
-        raise NotFound("revision_not_found", f"{proposal.reference} has been handed in {proposal.revision} times.")
+        last = proposal.revision
+        there_is = f"its last is revision {last}" if last else "it has not been handed in yet"
+        sentence = f"{proposal.reference} has no revision {number}; {there_is}."
+        raise NotFound("revision_not_found", sentence, {field: [sentence]})
     return revision
 
 

@@ -69,7 +69,7 @@ class CarriedConfirmation(Schema):
     """A council whose part is what its sponsor confirmed: the revision in which that was, and when."""
 
     council = Gss(required=True)
-    revision = WholeNumber(required=True, minimum=1, maximum=1_000_000)
+    carried_from = WholeNumber(required=True, minimum=1, maximum=1_000_000)
     confirmed_at = Moment(required=True)
 
 

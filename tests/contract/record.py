@@ -69,7 +69,10 @@ def play() -> dict[str, list[Sample]]:
 
 
 def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
-    """A second round opens and is changed; a sponsor, the panel, a lead council and an officer say no."""
+    """A second round opens and is changed; a sponsor, the panel, a lead council and an officer say no.
+
+    A new revision asks the sponsor who said no, and keeps the confirmation of the one who said yes.
+    """
     who = story.programme
     cdo, treasurer = stage.client.acting(who.cdo.token), stage.client.acting(who.treasurer.token)
     today = stage.clock.now()
@@ -91,7 +94,9 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
     lead = stage.client.acting(who.proposer(content["lead_council"]).token)
     proposal_id = lead.proposals.create_proposal(round_id=second["round_id"], content=content)["proposal_id"]
     lead.proposals.submit_proposal(proposal_id=proposal_id)
-    stage.client.acting(who.sponsor(content["participants"][0]).token).proposals.decline_participation(
+    refusing, willing = (stage.client.acting(who.sponsor(council).token) for council in content["participants"])
+    willing.proposals.confirm_participation(proposal_id=proposal_id, revision=1)
+    refusing.proposals.decline_participation(
         proposal_id=proposal_id,
         revision=1,
         reason="We bought a survey of all our roads in January.\nWe would join a project that uses its pictures.",
@@ -100,6 +105,9 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
         proposal_id=proposal_id,
         reason="Say who may look at the pictures, how long they are kept, and how faces and number plates are hidden.",
     )
+    described = content | {"problem": f"{content['problem']}\nNobody keeps a picture that shows a face or a plate."}
+    lead.proposals.update_proposal(proposal_id=proposal_id, content=described, expected_revision=1)
+    lead.proposals.submit_proposal(proposal_id=proposal_id, expected_revision=2)
     lead.proposals.withdraw_proposal(
         proposal_id=proposal_id,
         reason="Fewer councils than planned would share the cameras; we will come back in 2028.",

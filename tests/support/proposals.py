@@ -78,6 +78,16 @@ def content(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(_CONTENT), **changes}
 
 
+def costs_by_council(licences_pence: int = 12_000_000) -> list[dict[str, Any]]:
+    """Return costs of the same sum that fall on one council each: what licences cost more, the lead saves."""
+    lines = (
+        ("2026-27", "staff", 10_000_000, ABERDEENSHIRE),
+        ("2027-28", "licences", licences_pence, EAST_DUNBARTONSHIRE),
+        ("2026-27", "staff", 20_000_000 - licences_pence, EDINBURGH),
+    )
+    return [dict(zip(("year", "category", "amount_pence", "council"), line, strict=True)) for line in lines]
+
+
 def round_terms(**changes: Any) -> dict[str, Any]:
     """Return what opens a round from 1 September to 30 November 2026, with some fields changed."""
     return {
@@ -215,6 +225,21 @@ class Programme:
         for council in content(**changes)["participants"]:
             self.call("confirm_participation", sponsor(council), proposal_id=proposal_id, revision=1)
         return proposal_id
+
+    def redrafted(self, proposal_id: str, **changes: Any) -> int:
+        """Have the panel ask for changes and make some; returns the draft's version."""
+        self.call("request_changes", chair(), proposal_id=proposal_id, reason="Cost it anew.")
+        lead = proposer(self.seen(proposal_id)["lead_council"])
+        seen = self.seen(proposal_id, lead)
+        request = {"proposal_id": proposal_id, "expected_revision": seen["draft_version"]}
+        updated = self.call("update_proposal", lead, **request, content={**seen["content"], **changes})
+        return int(updated["draft_version"])
+
+    def revised(self, proposal_id: str, **changes: Any) -> Any:
+        """Bring a proposal to its next revision, with some fields changed; returns what its lead sees."""
+        self.redrafted(proposal_id, **changes)
+        lead = proposer(self.seen(proposal_id)["lead_council"])
+        return self.call("submit_proposal", lead, proposal_id=proposal_id)
 
     def assess(self, proposal_id: str, who: Principal, *values: int, revision: int = 1) -> Any:
         """Score a proposal; 8, 7 and 6 unless values are given."""

@@ -1,7 +1,7 @@
 """What differs between two contents of a proposal, field by field, with a sentence for each difference."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -47,15 +47,13 @@ class Change:
     :param path: the field's name, then what tells the item apart, then the fields within it.
     :param before: the value, or the whole item, in the one content; None where it has none.
     :param after: the same in the other.
-    :param noun: what it is a change of, or in.
-    :param detail: which one and how, as the end of a sentence.
+    :param contents: the one content and the other, from which the sentence takes titles.
     """
 
     path: Path
     before: Any
     after: Any
-    noun: str
-    detail: str
+    contents: tuple[Content, Content] = field(repr=False)
 
     @property
     def dotted_path(self) -> str:
@@ -70,6 +68,14 @@ class Change:
         return REMOVED if self.after is None else CHANGED
 
     @property
+    def noun(self) -> str:
+        """What it is a change of, or in."""
+        if self.path[0] != "costs":
+            return FIELDS[self.path[0]]
+        council = council_of_cost(self.path)
+        return f"cost of {name_of(council)}" if council else "common cost"
+
+    @property
     def sentence(self) -> str:
         """The change as a sentence."""
         return self.about(self.noun)
@@ -77,7 +83,7 @@ class Change:
     def about(self, noun: str) -> str:
         """Return the sentence with another noun, as one says it to somebody who has a part in it."""
         within = self.path[0] in ("milestones", "benefits") and len(self.path) > _LENGTH_OF_ITEM
-        return f"{noun[0].upper()}{noun[1:]} {CHANGED if within else self.kind}{self.detail}."
+        return f"{noun[0].upper()}{noun[1:]} {CHANGED if within else self.kind}{_detail(self)}."
 
 
 def compare(before: Content, after: Content) -> list[Change]:
@@ -88,7 +94,7 @@ def compare(before: Content, after: Content) -> list[Change]:
     one of them has is one change, however much is in it.
     """
     found = sorted(_differences((), before, after), key=lambda difference: order_of(difference[0]))
-    return [_told(path, old, new, before, after) for path, old, new in found]
+    return [Change(path, old, new, (before, after)) for path, old, new in found]
 
 
 def order_of(path: Path) -> tuple[int, Path]:
@@ -129,24 +135,22 @@ def council_of_cost(path: Path) -> str | None:
     return path[3] if len(path) > 3 and path[3] != "amount_pence" else None
 
 
-def _told(path: Path, old: Any, new: Any, before: Content, after: Content) -> Change:
-    field, *steps = path
-    noun = FIELDS[field]
-    match field:
+def _detail(change: Change) -> str:
+    """Return which one changed and how, as the end of a sentence."""
+    name, *steps = change.path
+    old, new = change.before, change.after
+    match name:
         case "costs":
-            council = council_of_cost(path)
-            noun = f"cost of {name_of(council)}" if council else "common cost"
-            detail = f": {path[2]} in {path[1]}{_moved(_amount(old), _amount(new))}"
+            return f": {steps[1]} in {steps[0]}{_moved(_amount(old), _amount(new))}"
         case "milestones" | "benefits":
-            was, is_now = (_item(content[field], steps[0]) for content in (before, after))
-            detail = f": “{(is_now or was)['title']}”{_within(steps[1:], old, new, was, is_now)}"
+            was, is_now = (_item(content[name], steps[0]) for content in change.contents)
+            return f": “{(is_now or was)['title']}”{_within(steps[1:], old, new, was, is_now)}"
         case "problem" | "user_need":
-            detail = ""
+            return ""
         case "participants" | "objectives":
-            detail = f": {_shown(field, old or new)}"
+            return f": {_shown(name, old or new)}"
         case _:
-            detail = _moved(_shown(field, old), _shown(field, new))
-    return Change(path, old, new, noun, detail)
+            return _moved(_shown(name, old), _shown(name, new))
 
 
 def _within(steps: Sequence[str], old: Any, new: Any, was: Any, is_now: Any) -> str:

@@ -42,6 +42,4 @@ def judged(
     """
     sound, problems = examine(content)
     members = store.members_on(session, at.date(), eligibility.taking_part(sound))
-    return eligibility.check(
-        sound, problems, rules, window, members, at, asked_for=asked_for, handed_in=handed_in
-    )
+    return eligibility.check(sound, problems, rules, window, members, at, asked_for=asked_for, handed_in=handed_in)

@@ -23,12 +23,12 @@ def compare_revisions(session: Session, principal: Principal, command: Command) 
     :raises Invalid: for a cursor that no comparison handed out.
     """
     proposal = store.proposal_by_id(session, principal, command.proposal_id)
-    old = store.revision_of(proposal, command.from_revision)
+    old = store.revision_of(proposal, command.from_revision, field="from_revision")
     if command.to_revision is None:
         _check_sees_draft(principal, proposal)
         content, content_hash = proposal.draft, lifecycle.content_hash(proposal.draft)
     else:
-        new = store.revision_of(proposal, command.to_revision)
+        new = store.revision_of(proposal, command.to_revision, field="to_revision")
         content, content_hash = new.content, new.content_hash
     changes = comparison.compare(old.content, content)
     page = list(islice(_after(command.cursor, changes), command.limit + 1))

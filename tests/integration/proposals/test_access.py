@@ -55,6 +55,10 @@ def test_a_proposal_is_known_to_those_whom_it_concerns(programme: Programme, bri
                 programme.call(method, principal, proposal_id=proposal_id)
         with pytest.raises(NotFound):
             programme.call("get_revision", principal, proposal_id=proposal_id, revision=1)
+        for to_revision in (1, None):
+            request = {"proposal_id": proposal_id, "from_revision": 1, "to_revision": to_revision}
+            with pytest.raises(NotFound, match="no such proposal"):
+                programme.call("compare_revisions", principal, **request)
 
 
 def test_a_withdrawn_proposal_stays_with_those_who_knew_of_it(programme: Programme) -> None:

@@ -16,7 +16,17 @@ from shared import clock
 from shared.errors import CommonwealError, Conflict
 from shared.ids import new_id
 from shared.proposal_content import ProposalContent
-from tests.support.proposals import EDINBURGH, Programme, assessor, cdo, chair, content, proposer, sponsor
+from tests.support.proposals import (
+    EDINBURGH,
+    Programme,
+    assessor,
+    cdo,
+    chair,
+    content,
+    costs_by_council,
+    proposer,
+    sponsor,
+)
 
 CROWD = 8
 WAIT_S = 30
@@ -94,6 +104,20 @@ def test_nobody_hands_in_what_they_have_not_seen(programme: Programme) -> None:
             assert (_codes(results), seen["title"]) == (["wrong_state"], content()["title"])
         else:
             assert (_codes(results), seen["title"]) == (["stale_draft"], edited["title"])
+
+
+def test_a_council_takes_a_carried_confirmation_back_in_time_or_not_at_all(programme: Programme) -> None:
+    carried, asked = content()["participants"]
+    for _ in range(CROWD // 2):
+        proposal_id = programme.under_assessment(costs=costs_by_council())
+        programme.revised(proposal_id, costs=costs_by_council(15_000_000))
+        request = {"proposal_id": proposal_id, "revision": 2}
+        confirm = partial(programme.call, "confirm_participation", sponsor(asked), **request)
+        decline = partial(programme.call, "decline_participation", sponsor(carried), **request, reason="Not any more.")
+        results = _at_once([confirm, decline])
+        answers = {each["council"]: each["state"] for each in programme.seen(proposal_id)["confirmations"]}
+        outcome = programme.seen(proposal_id)["state"], answers[carried], _codes(results)
+        assert outcome in (("submitted", "declined", []), ("under_assessment", "confirmed", ["wrong_state"]))
 
 
 def test_a_proposal_is_submitted_once(programme: Programme) -> None:

@@ -1,9 +1,11 @@
 """New revisions: what differs, whose confirmation holds, and who is asked again and why."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from shared import clock
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.security.principal import ASSESSOR, Principal
 from tests.support.proposals import (
@@ -16,6 +18,7 @@ from tests.support.proposals import (
     cdo,
     chair,
     content,
+    costs_by_council,
     person,
     proposer,
     s95_officer,
@@ -24,31 +27,6 @@ from tests.support.proposals import (
 )
 
 DEARER = "Its cost changed: licences in 2027-28 from £120,000 to £150,000."
-
-
-def _costs(licences_pence: int = 12_000_000) -> list[dict[str, Any]]:
-    """Cost lines that fall on one council each; when East Dunbartonshire's licences are dearer, the lead saves it."""
-    lines = (
-        ("2026-27", "staff", 10_000_000, ABERDEENSHIRE),
-        ("2027-28", "licences", licences_pence, EAST_DUNBARTONSHIRE),
-        ("2026-27", "staff", 20_000_000 - licences_pence, EDINBURGH),
-    )
-    return [dict(zip(("year", "category", "amount_pence", "council"), line, strict=True)) for line in lines]
-
-
-def _redraft(programme: Programme, proposal_id: str, **changes: Any) -> int:
-    """Have the panel ask for changes and make them; returns the draft's version."""
-    programme.call("request_changes", chair(), proposal_id=proposal_id, reason="Cost it anew.")
-    seen = programme.seen(proposal_id, proposer())
-    request = {"proposal_id": proposal_id, "expected_revision": seen["draft_version"]}
-    updated = programme.call("update_proposal", proposer(), **request, content={**seen["content"], **changes})
-    return int(updated["draft_version"])
-
-
-def _again(programme: Programme, proposal_id: str, **changes: Any) -> Any:
-    """Bring a proposal to its next revision."""
-    _redraft(programme, proposal_id, **changes)
-    return programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
 
 
 def _said(proposal: Any, council: str) -> tuple[str, int | None, list[str]]:
@@ -61,10 +39,13 @@ def _answer(programme: Programme, proposal_id: str, who: Principal, revision: in
     return programme.call(method, who, proposal_id=proposal_id, revision=revision, **reason)
 
 
-def test_a_new_revision_asks_only_the_council_whose_part_changed(programme: Programme) -> None:
-    proposal_id = programme.under_assessment(costs=_costs())
-    first = programme.seen(proposal_id)
-    again = _again(programme, proposal_id, costs=_costs(15_000_000), title="Payments, costed anew")
+def test_a_new_revision_asks_only_the_council_whose_part_changed(programme: Programme, today: clock.FixedClock) -> None:
+    proposal_id = programme.submitted(costs=costs_by_council())
+    today.advance(timedelta(hours=1))
+    for council in (ABERDEENSHIRE, EAST_DUNBARTONSHIRE):
+        first = _answer(programme, proposal_id, sponsor(council), 1)
+    today.advance(timedelta(days=1))
+    again = programme.revised(proposal_id, costs=costs_by_council(15_000_000), title="Payments, costed anew")
     assert again["state"] == "submitted"
     assert _said(again, ABERDEENSHIRE) == ("confirmed", 1, [])
     assert _said(again, EAST_DUNBARTONSHIRE) == ("awaited", None, [DEARER])
@@ -73,8 +54,8 @@ def test_a_new_revision_asks_only_the_council_whose_part_changed(programme: Prog
     assert frozen["confirmations"] == again["confirmations"] == programme.seen(proposal_id)["confirmations"]
     _, event = programme.told("proposal_submitted")
     assert event.data["asked"] == [{"council": EAST_DUNBARTONSHIRE, "because": [DEARER]}]
-    confirmed_at = first["confirmations"][1]["at"]
-    assert event.data["carried"] == [{"council": ABERDEENSHIRE, "revision": 1, "confirmed_at": confirmed_at}]
+    confirmed_at = "2026-10-05T10:30:00+00:00"
+    assert event.data["carried"] == [{"council": ABERDEENSHIRE, "carried_from": 1, "confirmed_at": confirmed_at}]
     confirmed = _answer(programme, proposal_id, sponsor(EAST_DUNBARTONSHIRE), 2)
     assert confirmed["state"] == "under_assessment"
     assert _said(confirmed, EAST_DUNBARTONSHIRE) == ("confirmed", None, [DEARER])
@@ -83,28 +64,28 @@ def test_a_new_revision_asks_only_the_council_whose_part_changed(programme: Prog
 def test_a_confirmation_is_carried_over_any_number_of_revisions(programme: Programme) -> None:
     proposal_id = programme.under_assessment()
     for number in (2, 3, 4):
-        again = _again(programme, proposal_id, title=f"Payments, version {number}")
+        again = programme.revised(proposal_id, title=f"Payments, version {number}")
         assert (again["revision"], again["state"]) == (number, "under_assessment")
         assert _said(again, ABERDEENSHIRE) == _said(again, EAST_DUNBARTONSHIRE) == ("confirmed", 1, [])
     assert len(programme.told("participation_confirmed")) == 2
 
 
 def test_a_carried_confirmation_binds_nobody(programme: Programme) -> None:
-    proposal_id = programme.under_assessment(costs=_costs())
-    _again(programme, proposal_id, costs=_costs(15_000_000))
+    proposal_id = programme.under_assessment(costs=costs_by_council())
+    programme.revised(proposal_id, costs=costs_by_council(15_000_000))
     declined = _answer(programme, proposal_id, sponsor(ABERDEENSHIRE), 2, no=True)
     assert _said(declined, ABERDEENSHIRE) == ("declined", None, [])
     assert _answer(programme, proposal_id, sponsor(EAST_DUNBARTONSHIRE), 2)["state"] == "submitted"
     with pytest.raises(Conflict, match="Aberdeenshire has already declined revision 2"):
         _answer(programme, proposal_id, sponsor(ABERDEENSHIRE), 2)
-    third = _again(programme, proposal_id, title="Payments, once more")
+    third = programme.revised(proposal_id, title="Payments, once more")
     assert _said(third, ABERDEENSHIRE) == ("awaited", None, ["It declined revision 2."])
     assert _said(third, EAST_DUNBARTONSHIRE) == ("confirmed", 2, [])
 
 
 def test_a_carried_confirmation_can_be_given_in_person(programme: Programme) -> None:
-    proposal_id = programme.under_assessment(costs=_costs())
-    _again(programme, proposal_id, costs=_costs(15_000_000))
+    proposal_id = programme.under_assessment(costs=costs_by_council())
+    programme.revised(proposal_id, costs=costs_by_council(15_000_000))
     successor = person("sponsor", ABERDEENSHIRE, "successor")
     confirmed = _answer(programme, proposal_id, successor, 2)
     assert (confirmed["state"], _said(confirmed, ABERDEENSHIRE)) == ("submitted", ("confirmed", None, []))
@@ -116,18 +97,18 @@ def test_a_carried_confirmation_can_be_given_in_person(programme: Programme) -> 
 
 
 def test_a_change_that_is_taken_back_asks_nobody_who_confirmed_what_was_before(programme: Programme) -> None:
-    proposal_id = programme.under_assessment(costs=_costs())
-    _again(programme, proposal_id, costs=_costs(15_000_000))
-    third = _again(programme, proposal_id, costs=_costs())
+    proposal_id = programme.under_assessment(costs=costs_by_council())
+    programme.revised(proposal_id, costs=costs_by_council(15_000_000))
+    third = programme.revised(proposal_id, costs=costs_by_council())
     assert third["state"] == "under_assessment"
     assert _said(third, EAST_DUNBARTONSHIRE) == ("confirmed", 1, [])
 
 
 def test_a_council_that_comes_back_is_asked(programme: Programme) -> None:
     proposal_id = programme.under_assessment()
-    without = _again(programme, proposal_id, participants=[EAST_DUNBARTONSHIRE])
+    without = programme.revised(proposal_id, participants=[EAST_DUNBARTONSHIRE])
     assert without["state"] == "under_assessment"
-    back = _again(programme, proposal_id, participants=[EAST_DUNBARTONSHIRE, ABERDEENSHIRE])
+    back = programme.revised(proposal_id, participants=[EAST_DUNBARTONSHIRE, ABERDEENSHIRE])
     assert _said(back, ABERDEENSHIRE) == ("awaited", None, ["It did not take part in revision 2."])
     assert _said(back, EAST_DUNBARTONSHIRE) == ("confirmed", 1, [])
     assert _answer(programme, proposal_id, sponsor(ABERDEENSHIRE), 3)["state"] == "under_assessment"
@@ -135,11 +116,11 @@ def test_a_council_that_comes_back_is_asked(programme: Programme) -> None:
 
 def test_whoever_confirmed_any_revision_neither_assesses_nor_decides(programme: Programme) -> None:
     """Whichever tokens they hold; also who was left out, or whose confirmation somebody else has given anew."""
-    proposal_id = programme.under_assessment(costs=_costs())
+    proposal_id = programme.under_assessment(costs=costs_by_council())
     programme.members(GLASGOW)
-    _again(programme, proposal_id, costs=_costs(15_000_000))
+    programme.revised(proposal_id, costs=costs_by_council(15_000_000))
     _answer(programme, proposal_id, person("sponsor", ABERDEENSHIRE, "successor"), 2)
-    third = _again(programme, proposal_id, participants=[ABERDEENSHIRE], costs=content()["costs"])
+    third = programme.revised(proposal_id, participants=[ABERDEENSHIRE], costs=content()["costs"])
     assert third["state"] == "submitted"
     _answer(programme, proposal_id, person("sponsor", ABERDEENSHIRE, "successor"), 3)
     for subject in (sponsor(council).subject for council in (ABERDEENSHIRE, EAST_DUNBARTONSHIRE)):
@@ -170,9 +151,9 @@ def _compare(programme: Programme, proposal_id: str, who: Principal | None = Non
 
 
 def test_any_two_revisions_are_compared_in_either_order(programme: Programme) -> None:
-    proposal_id = programme.under_assessment(costs=_costs())
-    _again(programme, proposal_id, costs=_costs(15_000_000), title="Payments, costed anew")
-    _again(programme, proposal_id, participants=list(reversed(content()["participants"])))
+    proposal_id = programme.under_assessment(costs=costs_by_council())
+    programme.revised(proposal_id, costs=costs_by_council(15_000_000), title="Payments, costed anew")
+    programme.revised(proposal_id, participants=list(reversed(content()["participants"])))
     hashes = [
         programme.call("get_revision", cdo(), proposal_id=proposal_id, revision=number)["content_hash"]
         for number in (1, 2, 3)
@@ -231,7 +212,7 @@ def test_a_comparison_comes_in_pages(programme: Programme) -> None:
     second = content(title="Other", problem="Other", user_need="Other", objectives=["digital_capability"])
     second["milestones"][0]["key"] = "beta"
     second["benefits"][0] |= {"title": "Other", "deadweight_percent": "20"}
-    _again(programme, proposal_id, **second)
+    programme.revised(proposal_id, **second)
     request = {"from_revision": 1, "to_revision": 2}
     whole = _compare(programme, proposal_id, **request)
     assert whole["changes"] == len(whole["items"]) == 10
@@ -250,8 +231,8 @@ def test_a_comparison_comes_in_pages(programme: Programme) -> None:
 
 
 def test_the_lead_sees_whom_a_draft_would_ask_before_handing_it_in(programme: Programme) -> None:
-    proposal_id = programme.under_assessment(costs=_costs())
-    version = _redraft(programme, proposal_id, costs=_costs(15_000_000))
+    proposal_id = programme.under_assessment(costs=costs_by_council())
+    version = programme.redrafted(proposal_id, costs=costs_by_council(15_000_000))
     for principal in (proposer(), s95_officer(), cdo()):
         compared = _compare(programme, proposal_id, principal, from_revision=1)
         assert (compared["to_revision"], compared["draft_version"], compared["changes"]) == (None, version, 2)
@@ -267,7 +248,7 @@ def test_the_lead_sees_whom_a_draft_would_ask_before_handing_it_in(programme: Pr
 
 def test_a_draft_is_compared_by_those_alone_who_see_it(programme: Programme) -> None:
     draft, proposal_id = programme.draft(), programme.under_assessment()
-    with pytest.raises(NotFound) as error:
+    with pytest.raises(NotFound, match="it has not been handed in yet") as error:
         _compare(programme, draft, from_revision=1)
     assert error.value.code == "revision_not_found"
 
@@ -279,12 +260,12 @@ def test_a_draft_is_compared_by_those_alone_who_see_it(programme: Programme) -> 
 
     others = (sponsor(), proposer(ABERDEENSHIRE), chair(), assessor())
     refused_to(proposer(), cdo(), *others)  # nothing is being changed
-    _redraft(programme, proposal_id, title="Secret")
+    programme.redrafted(proposal_id, title="Secret")
     refused_to(*others)
     with pytest.raises(NotFound) as error:
         _compare(programme, proposal_id, proposer(GLASGOW), from_revision=1, to_revision=1)
     assert error.value.code == "proposal_not_found"
-    for pair in ({"from_revision": 2, "to_revision": 1}, {"from_revision": 1, "to_revision": 2}):
-        with pytest.raises(NotFound) as error:
-            _compare(programme, proposal_id, **pair)
-        assert error.value.code == "revision_not_found"
+    for absent, there in (("from_revision", "to_revision"), ("to_revision", "from_revision")):
+        with pytest.raises(NotFound, match="has no revision 2; its last is revision 1") as error:
+            _compare(programme, proposal_id, **{absent: 2, there: 1})
+        assert (error.value.code, list(error.value.fields)) == ("revision_not_found", [absent])

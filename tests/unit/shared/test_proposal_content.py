@@ -106,6 +106,9 @@ RULES: list[tuple[str, Any, str]] = [
     ("costs.0.year", "2026", "costs.0.year"),
     ("costs.0.category", "sundries", "costs.0.category"),
     ("costs.0.amount_pence", 0, "costs.0.amount_pence"),
+    ("costs.0.council", "E06000001", "costs.0.council"),
+    ("costs.0.council", STRANGER, "costs.0.council"),
+    ("costs", [{"year": "2026-27", "category": "staff", "amount_pence": 1, "council": "S12000034"}] * 2, "costs.1"),
     ("milestones", [], "milestones"),
     ("milestones.1.key", "alpha", "milestones.1"),
     ("milestones.0.key", "Alpha", "milestones.0.key"),
@@ -157,6 +160,19 @@ def test_savings_are_money_and_other_benefits_need_not_be(content: dict[str, Any
     assert "benefits.0.measure" in problems_of(
         change(change(content, "benefits.0.kind", "non_cashable_saving"), "benefits.0.measure", "score")
     )
+
+
+def test_a_cost_falls_on_a_council_or_on_the_project(content: dict[str, Any]) -> None:
+    line = content["costs"][0]
+    content["costs"] += [{**line, "council": council} for council in councils_of(content)]
+    assert problems_of(content) == {}
+    assert ProposalContent().dump(ProposalContent().load(content)) == content
+    twice = problems_of(change(content, "costs.3.council", "S12000036"))
+    assert twice == {"costs.3": ["2026-27 staff S12000036 is given twice: number 3 in the list has it. Keep one."]}
+    unnamed = problems_of(change(content, "costs.2.council", None))
+    assert unnamed == {"costs.2": ["2026-27 staff is given twice: number 1 in the list has it. Keep one."]}
+    stranger = problems_of(change(content, "costs.2.council", "S12000047"))
+    assert list(stranger) == ["costs.2.council"]
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 5])
