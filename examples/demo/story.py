@@ -169,7 +169,7 @@ class Story:
                 assessments=[given["assessment_id"] for given in summary["assessments"]],
             )
             self.screen.done(
-                f"{proposal['reference']}: the scores of a criterion are far apart, {apart}. The panel puts on record why."
+                f"{proposal['reference']}: scores of a criterion are far apart, {apart}. The panel puts on record why."
             )
         for key, decision in self.data["decisions"].items():
             # Those who scored it sit on the panel.
