@@ -158,6 +158,19 @@ class Story:
         self.screen.done(f"{given} assessments are in, each blind to the others, a reason with every score.")
         self._day("decided_on")
         chair = self._as(self.programme.panel_chair)
+        for key, note in self.data["moderations"].items():
+            proposal = self.proposals[key]
+            summary = chair.proposals.get_assessment_summary(proposal_id=proposal["proposal_id"])
+            apart = ", ".join(f"{each['lowest']} to {each['highest']}" for each in summary["criteria"] if each["wide"])
+            chair.proposals.moderate(
+                proposal_id=proposal["proposal_id"],
+                revision=proposal["revision"],
+                note=note,
+                assessments=[given["assessment_id"] for given in summary["assessments"]],
+            )
+            self.screen.done(
+                f"{proposal['reference']}: scores of a criterion are far apart, {apart}. The panel puts on record why."
+            )
         for key, decision in self.data["decisions"].items():
             # Those who scored it sit on the panel.
             members = [self.programme.assessors[given["assessor"]] for given in self.data["assessments"][key]]

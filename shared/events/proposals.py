@@ -180,7 +180,7 @@ class ProposalApproved(Determination):
     sorted, no spaces, letters as they are.
 
     People are named, as their tokens do, because whoever approves or pays has to be somebody else: those who handed in,
-    confirmed and sat on the panel. Who assessed, and what a moderation note says, stays in the service.
+    confirmed and sat on the panel. Assessments, whoever gave them, and moderation notes stay in the service.
     What is not required is missing in decisions that were made before it was added.
     """
 

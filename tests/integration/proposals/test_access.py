@@ -1,6 +1,7 @@
 """Who may know of what, one table for all: reading a proposal, listing it and acting on it agree."""
 
 import pytest
+from sqlalchemy import event
 
 from shared.errors import NotFound
 from shared.ids import new_id
@@ -122,6 +123,32 @@ def test_lists_are_filtered_and_come_in_pages(programme: Programme) -> None:
         "submitted_at": "2026-10-05T09:30:00+00:00",
         "score": None,
     }
+
+
+def test_a_proposal_of_many_revisions_is_read_with_no_more_statements_than_one_of_two(programme: Programme) -> None:
+    proposal_id = programme.submitted()
+
+    def next_revision() -> None:
+        programme.call("request_changes", chair(), proposal_id=proposal_id, reason="Shorter.")
+        programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
+
+    def statements() -> int:
+        counted: list[str] = []
+
+        def count(_: object, __: object, statement: str, *rest: object) -> None:
+            counted.append(statement)
+
+        event.listen(programme.database.engine, "before_cursor_execute", count)
+        programme.seen(proposal_id, chair())
+        event.remove(programme.database.engine, "before_cursor_execute", count)
+        return len(counted)
+
+    next_revision()
+    of_two = statements()
+    for _ in range(4):
+        next_revision()
+    assert programme.seen(proposal_id)["revision"] == 6
+    assert 0 < statements() == of_two
 
 
 def _owned_by(council: str) -> list[dict[str, object]]:

@@ -143,24 +143,24 @@ def test_nobody_learns_of_declared_conflicts_by_naming_people_without_a_right_to
         assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize(
-    ("panel", "field"),
-    [
-        ([{"person": "a@b.example"}, {"person": "A@B.example", "council": GLASGOW}], "panel"),
-        ([{"person": "the chair"}], "panel.0.person"),
-        ([{"person": "a@b.example", "council": "Fife"}], "panel.0.council"),
-        ([{"council": GLASGOW}], "panel.0.person"),
-        ([{"person": "a@b.example", "vote": "yes"}], "panel.0.vote"),
-        ([{"person": f"member-{number}@b.example"} for number in range(MAX_PANEL + 1)], "panel"),
-        ([{"person": chair().subject.upper(), "council": GLASGOW}], "panel.0.person"),
-        ("a@b.example", "panel"),
-    ],
-)
-def test_a_panel_that_nobody_could_be_is_refused(programme: Programme, panel: Any, field: str) -> None:
+UNSOUND: list[tuple[Any, str]] = [
+    ([{"person": "a@b.example"}, {"person": "A@B.example", "council": GLASGOW}], "panel"),
+    ([{"person": "the chair"}], "panel.0.person"),
+    ([{"person": "a@b.example", "council": "Fife"}], "panel.0.council"),
+    ([{"council": GLASGOW}], "panel.0.person"),
+    ([{"person": "a@b.example", "vote": "yes"}], "panel.0.vote"),
+    ([{"person": f"member-{number}@b.example"} for number in range(MAX_PANEL + 1)], "panel"),
+    ([{"person": chair().subject.upper(), "council": GLASGOW}], "panel.0.person"),
+    ("a@b.example", "panel"),
+]
+
+
+def test_a_panel_that_nobody_could_be_is_refused(programme: Programme) -> None:
     proposal_id = programme.assessed()
-    with pytest.raises(Invalid) as error:
-        _determine(programme, proposal_id, panel=panel)
-    assert set(error.value.fields) == {field}
+    for panel, field in UNSOUND:
+        with pytest.raises(Invalid) as error:
+            _determine(programme, proposal_id, panel=panel)
+        assert set(error.value.fields) == {field}
 
 
 def test_a_full_panel_is_told(programme: Programme) -> None:
