@@ -19,7 +19,7 @@ from shared.audit.tables import audit
 from shared.errors import Conflict
 from shared.events.catalogue import event_type
 from shared.messaging import by_the_clock, outbox
-from shared.messaging.by_the_clock import CLOCK_LOCK, Job, RowKey, Timekeeper, jobs_of
+from shared.messaging.by_the_clock import CLOCK_LOCK, Job, RowKey, StillDue, Timekeeper, jobs_of
 from shared.messaging.tables import outbox as outbox_table
 from shared.security.principal import CDO, problem_of
 from shared.storage.database import Database
@@ -170,7 +170,7 @@ def test_a_row_that_fails_leaves_nothing_stops_no_other_and_is_tried_again_after
     with caplog.at_level(logging.WARNING):
         while look(service, keeper):
             pass
-    assert "settle failed for R, 2000, 7 times by now, and is tried again in 64 s: Not now." in caplog.text
+    assert "settle failed for R, 2000 (attempt 7) and is tried again in 64 s: Not now." in caplog.text
     assert done(service) == [*range(2001, 2001 + BATCH_SIZE), 2020, 2021]
 
 
@@ -206,7 +206,7 @@ def test_a_job_that_cannot_even_look_stops_no_other(service: Service, caplog: py
     look(service, keeper)
     assert done(service) == [2025]
     assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "broken failed for every row, 1 times by now, and is tried again in 1 s"
+        "broken failed for every row (attempt 1) and is tried again in 1 s"
     ]
 
 
@@ -217,6 +217,18 @@ def test_a_row_that_two_processes_found_has_its_effect_once(service: Service) ->
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(partial(Service.settle, service), keys * 4)) == {None}
     assert done(service) == [2023, 2024, 2025]
+
+
+def test_what_leaves_its_row_due_is_undone_and_not_done_each_second(service: Service) -> None:
+    fill(service, 2025)
+
+    def forget(session: Session, row: ReferenceCounter, now: datetime) -> Mapping[str, object]:
+        row.last_number += 1
+        return {}
+
+    with pytest.raises(StillDue, match="settle has left the row due"):
+        service.storage.run(lambda session: JOB.do(session, ("R", 2025), forget))
+    assert service.storage.run(lambda session: session.scalar(select(ReferenceCounter.last_number))) == 1
 
 
 def test_it_ends_between_two_rows_when_it_is_told_to(service: Service) -> None:
