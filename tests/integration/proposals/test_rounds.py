@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
+from services.proposals.handlers import rounds_to_close
 from shared import clock
 from shared.audit.sealer import Sealer
 from shared.audit.tables import audit
@@ -186,6 +187,8 @@ def test_a_round_of_which_nobody_heard_is_told_open_before_it_is_told_closed(
     by_hand = programme.open_round(opens_on="2026-11-01")
     today.at = datetime(2026, 11, 3, 9, tzinfo=UTC)
     programme.call("close_round", cdo(), round_id=by_hand)
+    # Should the one fail, the other waits for it.
+    assert not programme.database.run(lambda session: session.scalars(rounds_to_close(today.now())).all())
     programme.tick()
     for round_id in (slept_through, by_hand):
         events = [event for event in programme.told() if event.subject == round_id]
