@@ -173,6 +173,7 @@ class Timekeeper:
 
         :param turn: a connection that holds :data:`CLOCK_LOCK`.
         :raises sqlalchemy.exc.DBAPIError: when the database is away; what is not done yet is still due then.
+        :raises ConnectionLost: when it was, and the lock may be another process's by now.
         """
         batches = [self._look_for(turn, job) for job in self._jobs]
         return max(batches, default=0) >= BATCH_SIZE

@@ -23,7 +23,7 @@ from shared.messaging.by_the_clock import CLOCK_LOCK, Job, RowKey, StillDue, Tim
 from shared.messaging.tables import outbox as outbox_table
 from shared.security.principal import CDO, problem_of
 from shared.storage.database import Database
-from shared.storage.own_connection import OwnConnection, own_connection
+from shared.storage.own_connection import ConnectionLost, OwnConnection, own_connection
 from tests.integration.conftest import OpenDatabase
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -257,6 +257,19 @@ def test_a_database_that_went_away_ends_the_look_and_counts_against_no_row(
     assert not caplog.records
     look(service, timekeeper(service))
     assert done(service) == [2024, 2025]
+
+
+@ON_SERVERS
+def test_whoever_lost_the_lock_looks_no_more(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """The database answers again at once: a new connection would do, and would not hold the lock."""
+    fill(service, 2025)
+    keeper = timekeeper(service)
+    with own_connection(service.storage) as turn:
+        service.storage.run(partial(_end_session, turn))
+        with pytest.raises(ConnectionLost):
+            keeper.look(turn)
+    assert done(service) == []
+    assert not caplog.records
 
 
 def _end_session(turn: OwnConnection, session: Session) -> None:
