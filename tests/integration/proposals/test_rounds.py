@@ -223,6 +223,19 @@ def test_eligibility_does_not_wait_for_the_clock(programme: Programme, today: cl
     assert [event.name for event in programme.told()] == ["proposal_submitted"]
 
 
+def test_a_process_whose_clock_is_behind_takes_nothing_once_the_round_was_told_to_be_closed(
+    programme: Programme, today: clock.FixedClock
+) -> None:
+    round_id = programme.open_round()
+    proposal_id = programme.draft(round_id)
+    programme.members(*content()["participants"], content()["lead_council"])
+    today.at = datetime(2026, 12, 1, tzinfo=UTC)
+    programme.tick()
+    today.at -= timedelta(milliseconds=20)
+    with pytest.raises(Conflict, match="closed on 30 November 2026 at 24:00 UTC"):
+        programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
+
+
 def test_a_round_is_decided_once_every_proposal_handed_in_is(programme: Programme, today: clock.FixedClock) -> None:
     round_id = programme.open_round()
     programme.draft(round_id)
