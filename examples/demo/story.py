@@ -138,6 +138,8 @@ class Story:
 
     def assess_and_decide(self) -> None:
         self._chapter(4, "conflicts_declared_on", "Assessors score, the panel decides")
+        closed = self._until("the round is closed", self._closed_round)
+        self.screen.by_itself(f"{closed['reference']} was closed by the clock at the end of {closed['closes_on']}.")
         for conflict in self.data["conflicts"]:
             assessor = self.programme.assessors[conflict["assessor"]]
             proposal = self.proposals[conflict["proposal"]]
@@ -411,6 +413,10 @@ class Story:
     def _is_claimable(lead: Client, award_id: str, key: str) -> bool:
         tranches = lead.funding.get_award(award_id=award_id)["tranches"]
         return any(tranche["tranche"] == key and tranche["state"] == "claimable" for tranche in tranches)
+
+    def _closed_round(self) -> dict[str, Any] | None:
+        found: dict[str, Any] = self._as(self.programme.cdo).proposals.get_round(round_id=self.round_id)
+        return found if found["closed_at"] else None
 
     def _candidates(self, treasurer: Client, expected: int) -> list[dict[str, Any]] | None:
         candidates = list(self._items(treasurer.funding.list_candidates, pool_id=self.pool_id))

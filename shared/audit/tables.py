@@ -7,7 +7,7 @@ from shared.storage.types import BigId, Json, UtcDateTime
 
 metadata = MetaData()
 
-#: A row for each write and each refusal, added in the transaction that it tells of.
+#: A row for each write, each refusal and all that the clock brought, added in the transaction that it tells of.
 audit = Table(
     "audit",
     metadata,

@@ -1,4 +1,4 @@
-"""Adds rows to the audit trail: one for each write and each refusal, in the transaction that it tells of.
+"""Adds rows to the audit trail, each in the transaction that it tells of: writes, refusals, what the clock brought.
 
 A row's ``kind`` says why it was written: a ``call``, an ``event``, or the ``clock``.
 

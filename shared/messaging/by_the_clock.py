@@ -45,6 +45,11 @@ MAX_SILENCE_S = 5.0
 #: The PostgreSQL advisory lock of the one process that looks what is due in a database.
 CLOCK_LOCK = 0x636C6F636B21
 
+
+class StillDue(Exception):
+    """What was done to a row has not made it any less due: a fault in the service."""
+
+
 #: The primary key of a row.
 RowKey = tuple[Any, ...]
 Due = Callable[[datetime], Select[Any]]
@@ -73,7 +78,10 @@ class Job:
     def do(
         self, session: Session, key: RowKey, handle: Callable[[Session, Any, datetime], Mapping[str, object]]
     ) -> bool:
-        """Have a row's effect in the session's transaction; False when the row is not due any more."""
+        """Have a row's effect in the session's transaction; False when the row is not due any more.
+
+        :raises StillDue: when that leaves the row due, so that it would be done again and again.
+        """
         columns = _primary_key(self.due(clock.now()))
         this: list[ColumnElement[bool]] = [column == value for column, value in zip(columns, key, strict=True)]
         # Locked before it is looked at: whether it is due may depend on rows that change along with it.
@@ -83,6 +91,9 @@ class Job:
         if row is None:
             return False
         trail.record_by_the_clock(session, self.name, handle(session, row, now))
+        session.flush()
+        if session.execute(self.due(now).where(*this).with_only_columns(*columns)).first() is not None:
+            raise StillDue(f"{self.name} has left the row due")
         return True
 
 
@@ -162,6 +173,7 @@ class Timekeeper:
 
         :param turn: a connection that holds :data:`CLOCK_LOCK`.
         :raises sqlalchemy.exc.DBAPIError: when the database is away; what is not done yet is still due then.
+        :raises ConnectionLost: when it was, and the lock may be another process's by now.
         """
         batches = [self._look_for(turn, job) for job in self._jobs]
         return max(batches, default=0) >= BATCH_SIZE
@@ -205,7 +217,7 @@ class Timekeeper:
         self._failures[job][key] = _Failure(times, self._monotonic() + delay_s)
         foreseen = is_transient(error) or isinstance(error, CommonwealError)
         _log.warning(
-            "%s failed for %s, %d times by now, and is tried again in %d s: %s",
+            "%s failed for %s (attempt %d) and is tried again in %d s: %s",
             *(job.name, _shown(key) or "every row", times, delay_s, error),
             exc_info=None if foreseen else error,
         )

@@ -15,6 +15,10 @@ _log = logging.getLogger(__name__)
 MAX_BACKOFF_S = 10.0
 
 
+class ConnectionLost(Exception):
+    """The connection is gone, and with it what the database had tied to it."""
+
+
 class OwnConnection:
     """A connection that nobody else uses meanwhile. Once it is lost, so is what hangs on it, and nothing more is done.
 
@@ -44,16 +48,26 @@ class OwnConnection:
             return bool(connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({key})").scalar())
 
     def ask(self) -> None:
-        """Ask the database a question, so that it hears of us. :raises sqlalchemy.exc.DBAPIError: when it is away."""
+        """Ask the database a question, so that it hears of us.
+
+        :raises sqlalchemy.exc.DBAPIError: when it is away.
+        :raises ConnectionLost: as :meth:`transaction`.
+        """
         with self.transaction() as connection:
             connection.exec_driver_sql("SELECT 1")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Open a transaction: committed at the end of the block, rolled back by any exception."""
+        """Open a transaction: committed at the end of the block, rolled back by any exception.
+
+        :raises ConnectionLost: once the connection was lost, of which the transaction before has told.
+        """
         if self.postgresql is None:
             with self._database.transaction() as session:
                 yield session.connection()
+        elif self.postgresql.invalidated:
+            # SQLAlchemy would connect anew, and nobody would notice that the lock is another one's.
+            raise ConnectionLost("the connection to the database was lost, and the lock with it")
         else:
             with self.postgresql.begin():
                 yield self.postgresql

@@ -29,6 +29,7 @@ def assert_the_story_was_told(run: subprocess.CompletedProcess[str]) -> None:
     for expected in (
         "25 councils pledge £1,000,000 for 2026-27",
         "The shares add up to £1,000,000, to the penny.",
+        "R-2026-0001 was closed by the clock at the end of 2026-06-12.",
         "5 candidates",
         "stays a candidate",
         "The ledger adds up",

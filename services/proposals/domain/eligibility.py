@@ -62,8 +62,8 @@ def check(
     :param at: the moment of the submission.
     :param asked_for: whether the panel asked for this revision. Panels mostly sit after a round has closed, and what
         they ask for then must not fail on the closing day.
-    :param handed_in: whether this is how it was, of a revision, rather than how it is: no sentence then says what the
-        round has become since.
+    :param handed_in: whether this is how it was, of a revision, rather than how it is: the round was open then, or the
+        revision would not be there, and what it has become since is not held against it.
     """
     return [
         _content_complete(problems),
@@ -89,12 +89,12 @@ def _round_open(window: Window, at: datetime, asked_for: bool, handed_in: bool) 
     if asked_for:
         sentence = "The panel asked for this revision, so the round's last day does not bind it."
         return Rule("round_open", True, sentence)
+    if handed_in:
+        return Rule("round_open", True, f"{window.reference} was open when this was handed in.")
     if window.has_closed(at):
         sentence = f"{window.reference} closed on {window.closing} and takes no more proposals."
     elif not window.has_begun(at):
         sentence = f"{window.reference} opens on {window.opening}; submit from then on."
-    elif handed_in:
-        sentence = f"{window.reference} was open when this was handed in."
     else:
         sentence = f"{window.reference} is open until {window.closing}."
     return Rule("round_open", window.is_open(at), sentence)

@@ -49,8 +49,11 @@ class Window:
         return at.date() >= self.opens_on
 
     def has_closed(self, at: datetime) -> bool:
-        """Tell whether the last day is over or somebody closed the round before."""
-        return at >= self.closes_at
+        """Tell whether the last day is over, or the round is on record as closed.
+
+        What is on record counts whatever the moment is: the clock of who asks may be behind that of who closed it.
+        """
+        return self.closed_at is not None or at >= self.closes_at
 
     def is_open(self, at: datetime) -> bool:
         """Tell whether proposals can be handed in."""

@@ -19,11 +19,11 @@ from shared.audit.tables import audit
 from shared.errors import Conflict
 from shared.events.catalogue import event_type
 from shared.messaging import by_the_clock, outbox
-from shared.messaging.by_the_clock import CLOCK_LOCK, Job, RowKey, Timekeeper, jobs_of
+from shared.messaging.by_the_clock import CLOCK_LOCK, Job, RowKey, StillDue, Timekeeper, jobs_of
 from shared.messaging.tables import outbox as outbox_table
 from shared.security.principal import CDO, problem_of
 from shared.storage.database import Database
-from shared.storage.own_connection import OwnConnection, own_connection
+from shared.storage.own_connection import ConnectionLost, OwnConnection, own_connection
 from tests.integration.conftest import OpenDatabase
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
@@ -170,7 +170,7 @@ def test_a_row_that_fails_leaves_nothing_stops_no_other_and_is_tried_again_after
     with caplog.at_level(logging.WARNING):
         while look(service, keeper):
             pass
-    assert "settle failed for R, 2000, 7 times by now, and is tried again in 64 s: Not now." in caplog.text
+    assert "settle failed for R, 2000 (attempt 7) and is tried again in 64 s: Not now." in caplog.text
     assert done(service) == [*range(2001, 2001 + BATCH_SIZE), 2020, 2021]
 
 
@@ -206,7 +206,7 @@ def test_a_job_that_cannot_even_look_stops_no_other(service: Service, caplog: py
     look(service, keeper)
     assert done(service) == [2025]
     assert [record.message.partition(":")[0] for record in caplog.records] == [
-        "broken failed for every row, 1 times by now, and is tried again in 1 s"
+        "broken failed for every row (attempt 1) and is tried again in 1 s"
     ]
 
 
@@ -217,6 +217,18 @@ def test_a_row_that_two_processes_found_has_its_effect_once(service: Service) ->
     with ThreadPoolExecutor(6) as threads:
         assert set(threads.map(partial(Service.settle, service), keys * 4)) == {None}
     assert done(service) == [2023, 2024, 2025]
+
+
+def test_what_leaves_its_row_due_is_undone_and_not_done_each_second(service: Service) -> None:
+    fill(service, 2025)
+
+    def forget(session: Session, row: ReferenceCounter, now: datetime) -> Mapping[str, object]:
+        row.last_number += 1
+        return {}
+
+    with pytest.raises(StillDue, match="settle has left the row due"):
+        service.storage.run(lambda session: JOB.do(session, ("R", 2025), forget))
+    assert service.storage.run(lambda session: session.scalar(select(ReferenceCounter.last_number))) == 1
 
 
 def test_it_ends_between_two_rows_when_it_is_told_to(service: Service) -> None:
@@ -245,6 +257,19 @@ def test_a_database_that_went_away_ends_the_look_and_counts_against_no_row(
     assert not caplog.records
     look(service, timekeeper(service))
     assert done(service) == [2024, 2025]
+
+
+@ON_SERVERS
+def test_whoever_lost_the_lock_looks_no_more(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """The database answers again at once: a new connection would do, and would not hold the lock."""
+    fill(service, 2025)
+    keeper = timekeeper(service)
+    with own_connection(service.storage) as turn:
+        service.storage.run(partial(_end_session, turn))
+        with pytest.raises(ConnectionLost):
+            keeper.look(turn)
+    assert done(service) == []
+    assert not caplog.records
 
 
 def _end_session(turn: OwnConnection, session: Session) -> None:

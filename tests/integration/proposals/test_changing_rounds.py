@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from shared import clock
 from shared.errors import Conflict, Invalid
-from tests.support.proposals import CRITERIA, Programme, assessor, cdo, chair, content, proposer, round_terms
+from tests.support.proposals import CRITERIA, Programme, assessor, cdo, chair, content, proposer, round_terms, sponsor
 
 
 def change(programme: Programme, round_id: str, **terms: Any) -> Any:
@@ -149,6 +149,10 @@ def test_a_draft_follows_its_round_until_it_is_first_handed_in(programme: Progra
     programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
     revision = programme.call("get_revision", proposer(), proposal_id=proposal_id, revision=1)
     assert (revision["rules"]["ceiling_pence"], revision["rules"]["quorum"]) == (25_000_000, 1)
+    for council in content()["participants"]:
+        programme.call("confirm_participation", sponsor(council), proposal_id=proposal_id, revision=1)
+    programme.assess(proposal_id, assessor())
+    assert programme.seen(proposal_id)["score"] == "73.00"
 
 
 def _terms() -> st.SearchStrategy[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select
 
+from services.proposals.handlers import rounds_to_close
 from shared import clock
 from shared.audit.sealer import Sealer
 from shared.audit.tables import audit
@@ -186,6 +187,8 @@ def test_a_round_of_which_nobody_heard_is_told_open_before_it_is_told_closed(
     by_hand = programme.open_round(opens_on="2026-11-01")
     today.at = datetime(2026, 11, 3, 9, tzinfo=UTC)
     programme.call("close_round", cdo(), round_id=by_hand)
+    # Should the one fail, the other waits for it.
+    assert not programme.database.run(lambda session: session.scalars(rounds_to_close(today.now())).all())
     programme.tick()
     for round_id in (slept_through, by_hand):
         events = [event for event in programme.told() if event.subject == round_id]
@@ -218,6 +221,19 @@ def test_eligibility_does_not_wait_for_the_clock(programme: Programme, today: cl
         programme.draft(round_id)
     assert draft.value.fields == {"round_id": ["Closed on 30 November 2026 at 24:00 UTC."]}
     assert [event.name for event in programme.told()] == ["proposal_submitted"]
+
+
+def test_a_process_whose_clock_is_behind_takes_nothing_once_the_round_was_told_to_be_closed(
+    programme: Programme, today: clock.FixedClock
+) -> None:
+    round_id = programme.open_round()
+    proposal_id = programme.draft(round_id)
+    programme.members(*content()["participants"], content()["lead_council"])
+    today.at = datetime(2026, 12, 1, tzinfo=UTC)
+    programme.tick()
+    today.at -= timedelta(milliseconds=20)
+    with pytest.raises(Conflict, match="closed on 30 November 2026 at 24:00 UTC"):
+        programme.call("submit_proposal", proposer(), proposal_id=proposal_id)
 
 
 def test_a_round_is_decided_once_every_proposal_handed_in_is(programme: Programme, today: clock.FixedClock) -> None:

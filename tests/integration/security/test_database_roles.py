@@ -24,7 +24,7 @@ from shared.clock import RehearsalClock
 from shared.messaging.tables import inbox_attempts, outbox
 from shared.ops.launch import ServiceFailed, ServiceProcess
 from shared.ops.names import SERVICES
-from shared.security.principal import ASSESSOR, PANEL_CHAIR
+from shared.security.principal import ASSESSOR, CDO, PANEL_CHAIR
 from shared.storage import migrate
 from shared.storage.database import sqlstate_of
 from shared.storage.roles import RoleRefused
@@ -137,6 +137,9 @@ def test_whatever_a_service_does_it_may_do(stage: Stage, databases: dict[str, Ma
     rehearsal.set(datetime.now(UTC))
     declined_award(stage)
     proposal_id = submitted_proposal(stage)
+    cdo = stage.caller(CDO).proposals
+    [*_, last] = cdo.list_rounds()["items"]
+    cdo.change_round(round_id=last["round_id"], expected_version=last["version"], quorum=2, reason="More assessors.")
     stage.caller(ASSESSOR).proposals.declare_conflict(proposal_id=proposal_id, reason="A former employer.")
     stage.caller(PANEL_CHAIR).proposals.request_changes(proposal_id=proposal_id, reason="Cost the second year.")
     stage.publish(message_of(outcomes.project_funded()))

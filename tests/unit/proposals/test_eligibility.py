@@ -58,8 +58,8 @@ def test_the_round_must_be_open_and_the_sentence_says_when_it_was() -> None:
 
 
 def test_of_what_was_handed_in_nothing_is_said_that_a_change_of_the_round_could_make_untrue() -> None:
-    for closes_on in (date(2026, 10, 5), date(2027, 1, 31)):
-        later = Window("R-2026-0001", WINDOW.opens_on, closes_on, datetime(2026, 10, 6, tzinfo=UTC))
+    for closes_on, closed_at in ((date(2026, 10, 5), OCTOBER), (date(2027, 1, 31), datetime(2026, 10, 6, tzinfo=UTC))):
+        later = Window("R-2026-0001", WINDOW.opens_on, closes_on, closed_at)
         rule = _check(window=later, handed_in=True)["round_open"]
         assert rule == Rule("round_open", True, "R-2026-0001 was open when this was handed in.")
 
