@@ -1,8 +1,8 @@
 """What lists, a single proposal and counts cost with a hundred proposals and with a hundred thousand, in turns.
 
 Each figure is taken through the service's own entrypoints, token and broker left out: arguments, scope, one
-transaction, answer. Pages have ten items, and the filters find as many in either database, so that what is compared is the finding.
-Similar proposals are sought in five thousand as well.
+transaction, answer. Pages have ten items, and the filters find as many in either database, so that what is compared is
+the finding. Similar proposals are sought in five thousand as well.
 """
 
 import itertools

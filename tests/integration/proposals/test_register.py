@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from services.proposals.domain import wording
 from services.proposals.domain.lifecycle import DECIDED, State
 from services.proposals.domain.similarity import THRESHOLD
 from services.proposals.models import Proposal, ProposalCouncil, ProposalWord, ProposalWording
+from shared import clock
 from shared.errors import Invalid, NotFound
 from shared.ids import new_id
 from shared.security.principal import ASSESSOR, CDO, COUNCIL_ROLES, PROPOSER, SYSTEM, TREASURER, Principal
@@ -394,9 +396,9 @@ def test_a_service_enters_what_is_not_in_it_as_it_starts(servers: Servers, tmp_p
         migrate.upgrade(service, url)
         if service == "proposals":
             database = Database(url)
-            programme = Programme(database)
-            programme.submitted(**told("Missed bins"))
-            programme.submitted(**told("Bins missed", **GLASGOWS))
+            with clock.using(clock.FixedClock(datetime(2026, 10, 5, tzinfo=UTC))):
+                Programme(database).submitted(**told("Missed bins"))
+                Programme(database).submitted(**told("Bins missed", **GLASGOWS))
             database.run(lambda session: [session.execute(delete(table)) for table in (ProposalWord, ProposalWording)])
             database.close()
         return url
