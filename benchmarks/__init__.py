@@ -1,1 +1,1 @@
-"""What messaging and lists cost, measured on private servers: ``make bench``. docs/performance.md explains the figures."""
+"""What messaging and lists cost, measured on private servers by ``make bench``; docs/performance.md has the figures."""
