@@ -1,1 +1,1 @@
-"""What messaging costs, measured on private servers: ``make bench``. What each figure means: docs/performance.md."""
+"""What messaging and lists cost, measured on private servers by ``make bench``; docs/performance.md has the figures."""

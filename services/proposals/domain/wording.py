@@ -23,6 +23,8 @@ _WEIGHTS = [sum(FIELDS[field] for field, bit in _BITS.items() if places & bit) f
 #: The most words of one proposal: those of its title first, then of its benefits, its need and its problem.
 MAX_WORDS = 250
 MAX_WORD_LENGTH = 32
+#: Of a word without an end no more is remembered: accents, which the stem is without, are letters of their own here.
+_MAX_READ = 2 * MAX_WORD_LENGTH
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _STOP_WORDS = frozenset(
@@ -102,14 +104,14 @@ def _capitals(written: str) -> int:
 
 def _stems_in(text: str) -> Iterable[tuple[str, str]]:
     for written in _WORD.findall(text):
-        if stem := _stem(written):
+        if stem := _stem(written[:_MAX_READ]):
             yield stem, written[:MAX_WORD_LENGTH]
 
 
 @lru_cache(maxsize=20_000)
 def _stem(written: str) -> str:
     """Return a word's stem; nothing for a stop word, and for a letter or digit on its own."""
-    plain = unicodedata.normalize("NFKD", written.casefold().replace("\u2019", "'"))
+    plain = unicodedata.normalize("NFKD", written).casefold().replace("\u2019", "'")
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).removesuffix("'s")
     plain = plain.replace("'", "")[:MAX_WORD_LENGTH]
     if len(plain) < 2 or plain in _STOP_WORDS:

@@ -1,7 +1,7 @@
 """Lists by council and by word, each along an index; similar proposals by their words.
 
 The councils of the proposals that are there are entered here. Their words are entered by the service as it starts
-(services/proposals/register.py): how a text is taken apart changes over time, and a migration does not.
+(services/proposals/entering.py): how a text is taken apart changes over time, and a migration does not.
 """
 
 import sqlalchemy as sa
