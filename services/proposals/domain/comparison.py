@@ -37,6 +37,7 @@ FIELDS: Mapping[str, str] = {
     "benefits": "benefit",
 }
 _PLACES = list(FIELDS)
+_NOTHING: Content = {name: [] for name in FIELDS if name in IDENTITY}
 _LENGTH_OF_ITEM = 2
 
 
@@ -91,9 +92,11 @@ def compare(before: Content, after: Content) -> list[Change]:
 
     Items of lists are matched by what identifies them (:data:`IDENTITY`), so their order is no difference: two contents
     with different hashes may have none. Values are compared as they are written: "10" is not "10.0". An item that only
-    one of them has is one change, however much is in it.
+    one of them has is one change, however much is in it. A draft may lack whatever it does not say yet: a list that is
+    not there is an empty one, and an item that lacks what tells it apart is known by its place.
     """
-    found = sorted(_differences((), before, after), key=lambda difference: order_of(difference[0]))
+    contents = ({**_NOTHING, **before}, {**_NOTHING, **after})
+    found = sorted(_differences((), *contents), key=lambda difference: order_of(difference[0]))
     return [Change(path, old, new, (before, after)) for path, old, new in found]
 
 
@@ -107,7 +110,13 @@ def items_of(name: str, items: Sequence[Any]) -> dict[Path, Any]:
     names = IDENTITY[name]
     if not names:
         return {(item,): item for item in items}
-    return {tuple(item[part] for part in names if item.get(part) is not None): item for item in items}
+    return {_identity(item, place, names): item for place, item in enumerate(items)}
+
+
+def _identity(item: Mapping[str, Any], place: int, names: Path) -> Path:
+    if any(name not in item for name in names if (names, name) != (IDENTITY["costs"], "council")):
+        return (f"#{place + 1}",)
+    return tuple(item[name] for name in names if item.get(name) is not None)
 
 
 def _differences(path: Path, before: Any, after: Any) -> Iterator[tuple[Path, Any, Any]]:
@@ -141,10 +150,13 @@ def _detail(change: Change) -> str:
     old, new = change.before, change.after
     match name:
         case "costs":
+            if steps[0].startswith("#"):
+                return f": {steps[0]}{_within(steps[1:], old, new, None, None)}"
             return f": {steps[1]} in {steps[0]}{_moved(_amount(old), _amount(new))}"
         case "milestones" | "benefits":
-            was, is_now = (_item(content[name], steps[0]) for content in change.contents)
-            return f": “{(is_now or was)['title']}”{_within(steps[1:], old, new, was, is_now)}"
+            was, is_now = (_item(content.get(name, ()), steps[0]) for content in change.contents)
+            named = was if is_now is None else is_now
+            return f": “{named.get('title', steps[0])}”{_within(steps[1:], old, new, was, is_now)}"
         case "problem" | "user_need":
             return ""
         case "participants" | "objectives":
@@ -157,9 +169,9 @@ def _within(steps: Sequence[str], old: Any, new: Any, was: Any, is_now: Any) -> 
     """Return what changed within a milestone or a benefit; nothing when all of it came or went."""
     if not steps:
         return ""
-    if steps[0] == "targets":
+    if steps[0] == "targets" and len(steps) > 1 and not steps[1].startswith("#"):
         name, field = f"target of {name_of(steps[2])} for {steps[1]}", "value"
-        old, new = (target["value"] if isinstance(target, Mapping) else target for target in (old, new))
+        old, new = (target.get("value") if isinstance(target, Mapping) else target for target in (old, new))
     else:
         name, field = " ".join(_NAMES.get(step, step.replace("_", " ")) for step in steps), steps[-1]
     shown = _shown(field, old, was), _shown(field, new, is_now)
@@ -180,23 +192,23 @@ _NAMES = {
 
 
 def _item(items: Sequence[Mapping[str, Any]], key: str) -> Any:
-    return next((item for item in items if item["key"] == key), None)
+    return next((item for place, item in enumerate(items, start=1) if item.get("key", f"#{place}") == key), None)
 
 
 def _amount(cost: Any) -> str | None:
-    return _shown("amount_pence", cost["amount_pence"] if isinstance(cost, Mapping) else cost)
+    return _shown("amount_pence", cost.get("amount_pence") if isinstance(cost, Mapping) else cost)
 
 
 def _moved(old: str | None, new: str | None) -> str:
     """Return what came in the place of what; of something that only one side has, that."""
     if old is None or new is None:
-        return f", {new or old}"
+        return f", {new or old}" if new or old else ""
     return f" from {old} to {new}"
 
 
 def _shown(field: str, value: Any, item: Mapping[str, Any] | None = None) -> str | None:
     """Return a value as people write it. :param item: the benefit that a measured value belongs to."""
-    if value is None:
+    if value is None or isinstance(value, Mapping | list):
         return None
     if field.endswith("_pence"):
         return format_pounds(value)
@@ -212,7 +224,7 @@ def _shown(field: str, value: Any, item: Mapping[str, Any] | None = None) -> str
 
 
 def _measured(value: str, benefit: Mapping[str, Any]) -> str:
-    if benefit["measure"] == "currency":
+    if benefit.get("measure") == "currency":
         pence = Decimal(value) * 100
         return format_pounds(int(pence)) if pence == int(pence) else f"£{value}"
-    return f"{value}%" if benefit["measure"] == "percentage" else f"{value} {benefit['unit']}"
+    return f"{value}%" if benefit.get("measure") == "percentage" else f"{value} {benefit.get('unit', '')}".strip()

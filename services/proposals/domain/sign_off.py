@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from services.proposals.domain.comparison import Change, Content, Path, compare, council_of_cost
+from services.proposals.domain.comparison import Change, Content, Path, compare, council_of_cost, items_of
 from services.proposals.domain.eligibility import taking_part
 from services.proposals.domain.lifecycle import Answer
 
@@ -59,10 +59,15 @@ class Parts:
     def __init__(self, content: Content) -> None:
         self._lead = content["lead_council"]
         self._everybody = frozenset(taking_part(content))
-        self._owners = {benefit["key"]: frozenset({benefit["owner_council"]}) for benefit in content["benefits"]}
+        benefits = items_of("benefits", content.get("benefits", ()))
+        self._owners = {
+            key: frozenset({benefit["owner_council"]})
+            for (key,), benefit in benefits.items()
+            if "owner_council" in benefit
+        }
         self._with_targets = {
-            benefit["key"]: frozenset(target["council"] for target in benefit["targets"])
-            for benefit in content["benefits"]
+            key: frozenset(target["council"] for target in benefit.get("targets", ()) if "council" in target)
+            for (key,), benefit in benefits.items()
         }
 
     def of(self, path: Path) -> frozenset[str]:
