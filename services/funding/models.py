@@ -19,7 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from services.funding.domain import LIVE_AWARD_STATES, AwardState, TrancheState
+from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
+from services.funding.domain.drawdowns import TrancheState
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns

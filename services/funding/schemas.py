@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from services.funding.allocation import Scheme
-from services.funding.domain import AwardState
+from services.funding.domain.awards import AwardState
 from shared.fields import (
     MAX_PENCE,
     CommandSchema,
