@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, exists, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from services.funding import ledger
-from services.funding.domain import AwardState
+from services.funding.domain.awards import AwardState
 from services.funding.models import (
     Award,
     Candidate,
@@ -83,7 +83,7 @@ def awards(principal: Principal) -> ColumnElement[bool]:
     return _concerns(principal, Award.proposal_id)
 
 
-#: Enforced by :func:`.domain.accept_award` and its like, on what :func:`award` finds.
+#: Enforced by :func:`.domain.awards.accept_award` and its like, on what :func:`award` finds.
 LED_AWARDS = Scope(
     "led_awards",
     "The awards of proposals that the caller's council leads. One in which it only takes part is refused as"

@@ -15,7 +15,7 @@ pay                    ``committed`` to ``paid``
 ====================== ==========================================================
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
@@ -58,6 +58,11 @@ def kind_of(account: str) -> str:
     return account.partition(":")[0]
 
 
+def councils_in(accounts: Iterable[str]) -> list[str]:
+    """Return the GSS codes of the councils that have accounts among some, in order."""
+    return sorted({account.partition(":")[2] for account in accounts if kind_of(account) in (COUNCIL, PLEDGED)})
+
+
 def may_go_below_zero(account: str) -> bool:
     """Tell whether an account may: only the world outside."""
     return kind_of(account) == COUNCIL
@@ -81,6 +86,8 @@ class Transaction:
     :param author: the subject of whoever caused it.
     :param approver: the subject of the second person, where two are needed.
     :param about: the ids and references of what it is about, as text.
+    :param attribution: what it costs each council in pence, by GSS code, where that is settled before: a reversal gives
+        back what its original took. Else it is worked out from what it does to a project's ``paid`` account.
     :raises ValueError: when it does not balance; a fault in the service, never a caller's.
     """
 
@@ -91,6 +98,7 @@ class Transaction:
     approver: str | None = None
     about: Mapping[str, str]
     postings: tuple[Posting, ...]
+    attribution: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         if any(posting.amount_pence == 0 for posting in self.postings):
@@ -99,6 +107,19 @@ class Transaction:
             raise ValueError(f"{self.key} posts twice to one account")
         if not self.postings or sum(posting.amount_pence for posting in self.postings) != 0:
             raise ValueError(f"{self.key} does not balance")
+        if len(self.paid) > 1:
+            raise ValueError(f"{self.key} pays more than one project")
+        if self.attribution is not None and sum(self.attribution.values()) != sum(self.paid.values()):
+            raise ValueError(f"{self.key} is attributed to other than what it pays")
+
+    @property
+    def paid(self) -> dict[UUID, int]:
+        """What it adds to a project's ``paid`` account, by project; nothing when it touches none."""
+        return {
+            UUID(posting.account.partition(":")[2]): posting.amount_pence
+            for posting in self.postings
+            if kind_of(posting.account) == PAID
+        }
 
     @property
     def accounts(self) -> frozenset[str]:

@@ -1,20 +1,24 @@
 """Keeps the ledger in the database; its rules are in :mod:`services.funding.ledger`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from services.funding import ledger
-from services.funding.models import LedgerAccount, LedgerPosting, LedgerTransaction
+from services.funding import attribution, ledger, ledger_chain
+from services.funding.models import (
+    LedgerAccount,
+    LedgerAttribution,
+    LedgerContributor,
+    LedgerHead,
+    LedgerPosting,
+    LedgerTransaction,
+)
 from shared import clock, ids
 from shared.storage.upsert import insert_into
-
-#: The most wrong rows of one kind that a verification names.
-MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,27 @@ def lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str, 
 
 
 def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transaction]) -> None:
-    """Write transactions and move the balances, all or none.
+    """Write transactions, bind them into the pool's chain and move the balances, all or none.
 
     :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not.
     """
     accounts = _lock(session, pool_id, {name for transaction in transactions for name in transaction.accounts})
     before = {name: account.balance_pence for name, account in accounts.items()}
     after = before
+    head = _lock_head(session, pool_id)
+    recorded_at = clock.now()
+    written: list[_Written] = []
     for transaction in transactions:
         after = ledger.apply(after, transaction)
-    _write(session, pool_id, transactions, accounts)
+        entry = _entry(transaction, recorded_at, _attribute(session, pool_id, transaction, after))
+        head = ledger_chain.extend(head, entry)
+        written.append(_Written(head, entry, next(iter(transaction.paid), None)))
+    _write(session, pool_id, written, accounts)
     changed = [name for name in accounts if after[name] != before[name]]
     session.execute(
         update(LedgerAccount), [{"id": accounts[name].id, "balance_pence": after[name]} for name in changed]
     )
+    session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(number=head.number, hash=head.hash))
 
 
 def balances(session: Session, pool_id: UUID) -> dict[str, int]:
@@ -79,191 +90,132 @@ def _lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str,
     return {name: _Locked(id, balance_pence) for name, id, balance_pence in rows}
 
 
-def _write(
-    session: Session, pool_id: UUID, transactions: Sequence[ledger.Transaction], accounts: dict[str, _Locked]
-) -> None:
-    recorded_at = clock.now()
-    with_ids = [(ids.new_id(), transaction) for transaction in transactions]
+def _lock_head(session: Session, pool_id: UUID) -> ledger_chain.Head:
+    """Lock the end of a pool's chain, after the accounts: whoever holds it waits for nobody."""
+    beginning = ledger_chain.beginning(pool_id)
+    row = {"pool_id": pool_id, "number": beginning.number, "hash": beginning.hash}
+    session.execute(insert_into(session, LedgerHead).values(row).on_conflict_do_nothing())
+    number, hash = session.execute(
+        select(LedgerHead.number, LedgerHead.hash).where(LedgerHead.pool_id == pool_id).with_for_update()
+    ).one()
+    return ledger_chain.Head(number, bytes(hash))
+
+
+def _attribute(
+    session: Session, pool_id: UUID, transaction: ledger.Transaction, after: Mapping[str, int]
+) -> dict[str, int]:
+    """Return what a transaction costs each council, and keep what each has spent in step.
+
+    The chain's end is locked, so nothing else of the pool moves meanwhile.
+
+    :param after: the balances of the accounts that are being posted to, once it is done.
+    """
+    for project_id, amount_pence in transaction.paid.items():
+        if transaction.attribution is not None:
+            attributed = dict(transaction.attribution)
+        elif amount_pence > 0:
+            known = {**balances(session, pool_id), **after}
+            paid_in = {council: ledger.received_from(known, council) for council in ledger.councils_in(known)}
+            spent = _spent(session, pool_id)
+            left = {council: pence - spent.get(council, 0) for council, pence in paid_in.items()}
+            attributed = attribution.of_payment(amount_pence, paid_in, left)
+        else:
+            attributed = attribution.of_return(-amount_pence, _in_project(session, project_id))
+        _note_spent(session, pool_id, attributed)
+        return attributed
+    return {}
+
+
+def _spent(session: Session, pool_id: UUID) -> dict[str, int]:
+    rows = session.execute(
+        select(LedgerContributor.council, LedgerContributor.attributed_pence).where(
+            LedgerContributor.pool_id == pool_id
+        )
+    )
+    return dict(rows.all())
+
+
+def _in_project(session: Session, project_id: UUID) -> dict[str, int]:
+    rows = session.execute(
+        select(LedgerAttribution.council, func.sum(LedgerAttribution.amount_pence))
+        .where(LedgerAttribution.project_id == project_id)
+        .group_by(LedgerAttribution.council)
+    )
+    return {council: int(pence) for council, pence in rows}
+
+
+def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) -> None:
+    rows = [
+        {"pool_id": pool_id, "council": council, "attributed_pence": pence} for council, pence in attributed.items()
+    ]
+    insert = insert_into(session, LedgerContributor).values(rows)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["pool_id", "council"],
+            set_={"attributed_pence": LedgerContributor.attributed_pence + insert.excluded.attributed_pence},
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _Written:
+    head: ledger_chain.Head
+    entry: ledger_chain.Entry
+    project_id: UUID | None
+
+
+def _entry(transaction: ledger.Transaction, recorded_at: datetime, attributed: Mapping[str, int]) -> ledger_chain.Entry:
+    return ledger_chain.Entry(
+        id=ids.new_id(),
+        key=transaction.key,
+        kind=transaction.kind,
+        effective_on=transaction.effective_on,
+        recorded_at=recorded_at,
+        author=transaction.author,
+        approver=transaction.approver,
+        about=dict(transaction.about),
+        postings={posting.account: posting.amount_pence for posting in transaction.postings},
+        attribution=attributed,
+    )
+
+
+def _write(session: Session, pool_id: UUID, written: Sequence[_Written], accounts: Mapping[str, _Locked]) -> None:
     session.execute(
         insert(LedgerTransaction),
         [
             {
-                "id": id,
+                "id": row.entry.id,
                 "pool_id": pool_id,
-                "key": transaction.key,
-                "kind": transaction.kind,
-                "effective_on": transaction.effective_on,
-                "recorded_at": recorded_at,
-                "author": transaction.author,
-                "approver": transaction.approver,
-                "about": dict(transaction.about),
+                "number": row.head.number,
+                "hash": row.head.hash,
+                "key": row.entry.key,
+                "kind": row.entry.kind,
+                "effective_on": row.entry.effective_on,
+                "recorded_at": row.entry.recorded_at,
+                "author": row.entry.author,
+                "approver": row.entry.approver,
+                "about": row.entry.about,
             }
-            for id, transaction in with_ids
+            for row in written
         ],
     )
     session.execute(
         insert(LedgerPosting),
         [
-            {
-                "transaction_id": id,
-                "account_id": accounts[posting.account].id,
-                "amount_pence": posting.amount_pence,
-            }
-            for id, transaction in with_ids
-            for posting in transaction.postings
+            {"transaction_id": row.entry.id, "account_id": accounts[name].id, "amount_pence": amount_pence}
+            for row in written
+            for name, amount_pence in row.entry.postings.items()
         ],
     )
-
-
-# --- verification ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A row of the ledger that is wrong.
-
-    :param code: what is wrong with it, for a program.
-    :param message: the same as a sentence.
-    :param transaction_id: the transaction at fault, if it is one.
-    :param account: the account at fault, if it is one.
-    """
-
-    code: str
-    message: str
-    transaction_id: UUID | None = None
-    account: str | None = None
-
-
-@dataclass(frozen=True)
-class Verification:
-    """What was looked at, and every problem that was found; transactions in the order of their making come first."""
-
-    transactions: int
-    postings: int
-    problems: tuple[Problem, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problems
-
-
-def verify(session: Session, pool_id: UUID) -> Verification:
-    """Check a pool's ledger against its own rows.
-
-    Every transaction has postings and balances, every posting has its transaction, all postings together are zero,
-    each account's kept balance is the sum of its postings, and only the world outside is below zero. Each check is one
-    statement, so that whatever is being posted meanwhile is seen whole or not at all.
-    """
-    problems = [
-        *_unbalanced_transactions(session, pool_id),
-        *_postings_without_transaction(session, pool_id),
-        *_total_that_is_not_zero(session, pool_id),
-        *_balances_out_of_step(session, pool_id),
-        *_accounts_that_may_wrongly_go_below_zero(session, pool_id),
-        *_overdrawn_accounts(session, pool_id),
+    attributions = [
+        {
+            "transaction_id": row.entry.id,
+            "council": council,
+            "project_id": row.project_id,
+            "amount_pence": amount_pence,
+        }
+        for row in written
+        for council, amount_pence in row.entry.attribution.items()
     ]
-    transactions = session.scalar(select(func.count()).where(LedgerTransaction.pool_id == pool_id))
-    postings = session.scalar(_in_pool(select(func.count(LedgerPosting.account_id)), pool_id))
-    return Verification(int(transactions or 0), int(postings or 0), tuple(problems))
-
-
-def _unbalanced_transactions(session: Session, pool_id: UUID) -> list[Problem]:
-    sum_pence = func.coalesce(func.sum(LedgerPosting.amount_pence), 0)
-    postings = func.count(LedgerPosting.account_id)
-    rows = session.execute(
-        select(LedgerTransaction.id, LedgerTransaction.key, sum_pence, postings)
-        .outerjoin(LedgerPosting, LedgerPosting.transaction_id == LedgerTransaction.id)
-        .where(LedgerTransaction.pool_id == pool_id)
-        .group_by(LedgerTransaction.id, LedgerTransaction.key)
-        .having((sum_pence != 0) | (postings == 0))
-        .order_by(LedgerTransaction.id)
-        .limit(MAX_PROBLEMS)
-    )
-    return [
-        Problem("unbalanced", f"The postings of {key} add up to {int(pence)} pence, not 0.", transaction_id=id)
-        if count
-        else Problem("no_postings", f"{key} has no postings.", transaction_id=id)
-        for id, key, pence, count in rows
-    ]
-
-
-def _postings_without_transaction(session: Session, pool_id: UUID) -> list[Problem]:
-    rows = session.execute(
-        select(LedgerPosting.transaction_id, LedgerAccount.name)
-        .join(LedgerAccount, LedgerAccount.id == LedgerPosting.account_id)
-        .outerjoin(
-            LedgerTransaction,
-            (LedgerTransaction.id == LedgerPosting.transaction_id)
-            & (LedgerTransaction.pool_id == LedgerAccount.pool_id),
-        )
-        .where(LedgerAccount.pool_id == pool_id, LedgerTransaction.id.is_(None))
-        .order_by(LedgerPosting.transaction_id, LedgerAccount.name)
-        .limit(MAX_PROBLEMS)
-    )
-    return [
-        Problem("no_transaction", f"A posting to {name} has no transaction in this pool.", id, account=name)
-        for id, name in rows
-    ]
-
-
-def _total_that_is_not_zero(session: Session, pool_id: UUID) -> list[Problem]:
-    pence = int(session.scalar(_in_pool(select(func.coalesce(func.sum(LedgerPosting.amount_pence), 0)), pool_id)) or 0)
-    return [Problem("total_not_zero", f"All postings add up to {pence} pence, not 0.")] if pence else []
-
-
-def _balances_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
-    sum_pence = func.coalesce(func.sum(LedgerPosting.amount_pence), 0)
-    rows = session.execute(
-        select(LedgerAccount.name, LedgerAccount.balance_pence, sum_pence)
-        .outerjoin(LedgerPosting, LedgerPosting.account_id == LedgerAccount.id)
-        .where(LedgerAccount.pool_id == pool_id)
-        .group_by(LedgerAccount.id, LedgerAccount.name, LedgerAccount.balance_pence)
-        .having(LedgerAccount.balance_pence != sum_pence)
-        .order_by(LedgerAccount.name)
-        .limit(MAX_PROBLEMS)
-    )
-    return [
-        Problem(
-            "balance_out_of_step",
-            f"The balance of {name} is kept as {kept_pence} pence, and its postings add up to {int(pence)}.",
-            account=name,
-        )
-        for name, kept_pence, pence in rows
-    ]
-
-
-def _accounts_that_may_wrongly_go_below_zero(session: Session, pool_id: UUID) -> list[Problem]:
-    rows = session.scalars(
-        select(LedgerAccount.name)
-        .where(LedgerAccount.pool_id == pool_id, LedgerAccount.may_go_below_zero)
-        .order_by(LedgerAccount.name)
-    )
-    return [
-        Problem(
-            "may_go_below_zero", f"{name} is allowed below zero, and only a council's own account is.", account=name
-        )
-        for name in rows
-        if not ledger.may_go_below_zero(name)
-    ][:MAX_PROBLEMS]
-
-
-def _overdrawn_accounts(session: Session, pool_id: UUID) -> list[Problem]:
-    rows = session.execute(
-        select(LedgerAccount.name, LedgerAccount.balance_pence)
-        .where(LedgerAccount.pool_id == pool_id, LedgerAccount.balance_pence < 0)
-        .order_by(LedgerAccount.name)
-    )
-    return [
-        Problem("below_zero", f"{name} is at {pence} pence, and only a council's own account may be.", account=name)
-        for name, pence in rows
-        if not ledger.may_go_below_zero(name)
-    ][:MAX_PROBLEMS]
-
-
-def _in_pool(statement: Select[Any], pool_id: UUID) -> Select[Any]:
-    return (
-        statement.select_from(LedgerPosting)
-        .join(LedgerAccount, LedgerAccount.id == LedgerPosting.account_id)
-        .where(LedgerAccount.pool_id == pool_id)
-    )
+    if attributions:
+        session.execute(insert(LedgerAttribution), attributions)

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -19,7 +20,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-from services.funding.domain import LIVE_AWARD_STATES, AwardState, TrancheState
+from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
+from services.funding.domain.drawdowns import TrancheState
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns
@@ -389,13 +391,42 @@ class LedgerAccount(Base):
     )
 
 
+class LedgerHead(Base):
+    """Where the chain of a pool's ledger ends. Its row makes the writers of one pool take turns."""
+
+    __tablename__ = "ledger_heads"
+
+    pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
+    number: Mapped[int]
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+
+    __table_args__ = (CheckConstraint("number >= 0", name="number_not_below_zero"),)
+
+
+class LedgerContributor(Base):
+    """What payments have cost a council, less what came back: the sum of its attributions, kept in step."""
+
+    __tablename__ = "ledger_contributors"
+
+    pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
+    council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
+    attributed_pence: Mapped[int] = mapped_column(Pence)
+
+    __table_args__ = (CheckConstraint("attributed_pence >= 0", name="attributed_not_below_zero"),)
+
+
 class LedgerTransaction(Base):
-    """Postings that happened together. The database refuses to change or delete one."""
+    """Postings that happened together. The database refuses to change or delete one.
+
+    ``number`` counts the transactions of a pool without a gap; ``hash`` binds each to all before it.
+    """
 
     __tablename__ = "ledger_transactions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"))
+    number: Mapped[int]
+    hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     key: Mapped[str] = mapped_column(String(128))
     kind: Mapped[str] = mapped_column(String(32))
     effective_on: Mapped[date]
@@ -405,12 +436,20 @@ class LedgerTransaction(Base):
     about: Mapped[dict[str, str]] = mapped_column(Json)
 
     postings: Mapped[list["LedgerPosting"]] = relationship(viewonly=True)
+    attributions: Mapped[list["LedgerAttribution"]] = relationship(viewonly=True, order_by="LedgerAttribution.council")
 
     __table_args__ = (
         UniqueConstraint("pool_id", "key"),
+        UniqueConstraint("pool_id", "number"),
+        CheckConstraint("number >= 1", name="number_above_zero"),
         CheckConstraint("approver <> author", name="two_people"),
         {"info": APPEND_ONLY},
     )
+
+    @property
+    def hash_in_hex(self) -> str:
+        """The hash as people compare it."""
+        return self.hash.hex()
 
 
 class LedgerPosting(Base):
@@ -423,5 +462,21 @@ class LedgerPosting(Base):
     amount_pence: Mapped[int] = mapped_column(Pence)
 
     account: Mapped[LedgerAccount] = relationship(viewonly=True)
+
+    __table_args__ = (CheckConstraint("amount_pence <> 0", name="amount_not_zero"), {"info": APPEND_ONLY})
+
+
+class LedgerAttribution(Base):
+    """What a transaction that changes a project's ``paid`` account costs a council, or gives back below zero.
+
+    The attributions of a transaction add up to that posting. The database refuses to change or delete one.
+    """
+
+    __tablename__ = "ledger_attributions"
+
+    transaction_id: Mapped[UUID] = mapped_column(ForeignKey("ledger_transactions.id"), primary_key=True)
+    council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(index=True)
+    amount_pence: Mapped[int] = mapped_column(Pence)
 
     __table_args__ = (CheckConstraint("amount_pence <> 0", name="amount_not_zero"), {"info": APPEND_ONLY})

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from services.funding.allocation import Scheme
-from services.funding.domain import AwardState
+from services.funding.domain.awards import AwardState
 from shared.fields import (
     MAX_PENCE,
     CommandSchema,
@@ -166,10 +166,23 @@ class PostingView(Schema):
     amount_pence = Pence(minimum=-MAX_PENCE)
 
 
+class AttributionView(Schema):
+    """What a transaction costs a council, or gives back to it below zero."""
+
+    council = Gss()
+    amount_pence = Pence(minimum=-MAX_PENCE)
+
+
 class TransactionView(Schema):
-    """A transaction of the ledger; ``about`` leads back to what it is about."""
+    """A transaction of the ledger; ``about`` leads back to what it is about.
+
+    ``number`` is its place in the pool's chain and ``hash`` binds it to all before it. What a project is paid, or gives
+    back, is attributed to the councils.
+    """
 
     transaction_id = Id(attribute="id")
+    number = fields.Integer()
+    hash = fields.String(attribute="hash_in_hex")
     kind = fields.String()
     key = fields.String()
     effective_on = Day()
@@ -178,6 +191,7 @@ class TransactionView(Schema):
     approver = fields.String(allow_none=True)
     about = fields.Dict(keys=fields.String(), values=fields.String())
     postings = fields.List(fields.Nested(PostingView))
+    attributions = fields.List(fields.Nested(AttributionView))
 
 
 class TransactionPage(Schema):

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Row, select
 
-from services.funding.domain import AwardState, TrancheState
+from services.funding.domain.awards import AwardState
+from services.funding.domain.drawdowns import TrancheState
 from services.funding.service import FundingService
 from shared import ids
 from shared.events.catalogue import event_type

@@ -10,8 +10,11 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, selectinload
 
-from services.funding import access, domain, events, ledger, ledger_store
-from services.funding.domain import LIVE_AWARD_STATES, AwardState, TrancheState
+from services.funding import access, events, ledger, ledger_store
+from services.funding.domain import awards as rules
+from services.funding.domain import pools as pool_rules
+from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
+from services.funding.domain.drawdowns import TrancheState
 from services.funding.handlers.candidates import locked_candidate
 from services.funding.models import Award, Candidate, ReferenceCounter, Tranche
 from shared import clock, ids
@@ -26,14 +29,14 @@ def offer_award(session: Session, principal: Principal, command: Command) -> Awa
     """Hold an approved proposal's money and ask a second person to approve the offer."""
     pool = access.pool(session, principal, command.pool_id)
     candidate = locked_candidate(session, command.proposal_id)
-    domain.check_offer(
+    rules.check_offer(
         candidate.approved_content,
         withdrawn_at=candidate.withdrawn_at,
         amount_pence=command.amount_pence,
         expires_on=command.expires_on,
         today=clock.today(),
     )
-    domain.check_member(pool.members, candidate.lead_council)
+    pool_rules.check_member(pool.members, candidate.lead_council)
     _check_no_live_award(session, candidate)
     award = Award(
         id=ids.new_id(),
@@ -57,7 +60,7 @@ def offer_award(session: Session, principal: Principal, command: Command) -> Awa
 def approve_award(session: Session, principal: Principal, command: Command) -> Award:
     """Open an offer for acceptance, as the second person; that makes it real to the council."""
     award = access.award(session, principal, command.award_id, lock=True)
-    domain.approve_award(award, by=principal, at=clock.now())
+    rules.approve_award(award, by=principal, at=clock.now())
     events.award_offered(session, award)
     return award
 
@@ -65,7 +68,7 @@ def approve_award(session: Session, principal: Principal, command: Command) -> A
 def accept_award(session: Session, principal: Principal, command: Command) -> Award:
     """Take an offer for the lead council: its money is committed and the project is born."""
     award = access.award(session, principal, command.award_id, lock=True)
-    domain.accept_award(award, by=principal, at=clock.now(), project_id=ids.new_id())
+    rules.accept_award(award, by=principal, at=clock.now(), project_id=ids.new_id())
     award.tranches = [
         Tranche(
             key=terms.key,
@@ -75,7 +78,7 @@ def accept_award(session: Session, principal: Principal, command: Command) -> Aw
             amount_pence=terms.amount_pence,
             state=TrancheState.LOCKED,
         )
-        for position, terms in enumerate(domain.tranches_of(award.candidate.approved_content), start=1)
+        for position, terms in enumerate(rules.tranches_of(award.candidate.approved_content), start=1)
     ]
     _commit(session, principal, award)
     events.project_funded(session, award)
@@ -85,7 +88,7 @@ def accept_award(session: Session, principal: Principal, command: Command) -> Aw
 def decline_award(session: Session, principal: Principal, command: Command) -> Award:
     """Turn an offer down for the lead council: its money is free again."""
     award = access.award(session, principal, command.award_id, lock=True)
-    domain.decline_award(award, by=principal, at=clock.now(), reason=command.reason)
+    rules.decline_award(award, by=principal, at=clock.now(), reason=command.reason)
     _release(session, award, author=principal.subject)
     events.award_declined(session, award)
     return award
@@ -99,7 +102,7 @@ def awards_to_lapse(now: datetime) -> Select[Award]:
 
 def lapse_award(session: Session, award: Award, now: datetime) -> dict[str, Any]:
     """End an offer that nobody took in time: its money is free again. One that nobody approved was never told of."""
-    domain.lapse_award(award, at=now)
+    rules.lapse_award(award, at=now)
     _release(session, award, author=clock.THE_CLOCK)
     if award.approved_at is not None:
         events.award_lapsed(session, award)

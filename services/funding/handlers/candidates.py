@@ -8,7 +8,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from services.funding import access
-from services.funding.domain import LIVE_AWARD_STATES
+from services.funding.domain.awards import LIVE_AWARD_STATES
 from services.funding.models import Award, Candidate, CandidateCouncil
 from shared.errors import NotFound
 from shared.fields import Command

@@ -3,8 +3,10 @@
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.funding import access, domain, events, ledger, ledger_store
-from services.funding.domain import AwardState
+from services.funding import access, events, ledger, ledger_store
+from services.funding.domain import drawdowns as rules
+from services.funding.domain import records as record_rules
+from services.funding.domain.awards import AwardState
 from services.funding.models import Award, Payment, Tranche
 from shared import clock, ids
 from shared.errors import Conflict
@@ -20,14 +22,14 @@ def unlock_tranche(session: Session, event: Event) -> None:
         raise Conflict("award_not_active", f"There is no active award {event.data['award_id']} to unlock a tranche of.")
     for tranche in award.tranches:
         if tranche.key == event.data["milestone"]:
-            domain.unlock_tranche(tranche, event.data["achieved_on"])
+            rules.unlock_tranche(tranche, event.data["achieved_on"])
 
 
 def request_drawdown(session: Session, principal: Principal, command: Command) -> Award:
     """Ask for the payment of a tranche, for the lead council."""
     award = access.award(session, principal, command.award_id, lock=True)
     tranche = access.tranche(award, command.tranche)
-    domain.request_drawdown(tranche, award, by=principal, at=clock.now(), evidence=command.evidence)
+    rules.request_drawdown(tranche, award, by=principal, at=clock.now(), evidence=command.evidence)
     return award
 
 
@@ -35,7 +37,7 @@ def approve_drawdown(session: Session, principal: Principal, command: Command) -
     """Let a requested tranche be paid, as the second person."""
     award = access.award(session, principal, command.award_id, lock=True)
     tranche = access.tranche(award, command.tranche)
-    domain.approve_drawdown(tranche, by=principal, at=clock.now())
+    rules.approve_drawdown(tranche, by=principal, at=clock.now())
     events.drawdown_approved(session, award, tranche)
     return award
 
@@ -44,7 +46,7 @@ def reject_drawdown(session: Session, principal: Principal, command: Command) ->
     """Send a request back to the lead council."""
     award = access.award(session, principal, command.award_id, lock=True)
     tranche = access.tranche(award, command.tranche)
-    domain.reject_drawdown(tranche, by=principal, at=clock.now(), reason=command.reason)
+    rules.reject_drawdown(tranche, by=principal, at=clock.now(), reason=command.reason)
     return award
 
 
@@ -58,10 +60,10 @@ def record_payment(session: Session, principal: Principal, command: Command) -> 
         select(Payment).where(Payment.pool_id == award.pool_id, Payment.payment_reference == command.payment_reference)
     )
     if first is not None:
-        domain.check_same_facts("payment_reference", command.payment_reference, first, facts)
+        record_rules.check_same_facts("payment_reference", command.payment_reference, first, facts)
         return first
     tranche = access.tranche(award, command.tranche)
-    domain.pay_tranche(tranche, by=principal, paid_on=command.paid_on, today=clock.today())
+    rules.pay_tranche(tranche, by=principal, paid_on=command.paid_on, today=clock.today())
     tranche.payment = Payment(
         id=ids.new_id(),
         pool_id=award.pool_id,

@@ -5,7 +5,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.funding import access, allocation, domain, events, ledger, ledger_store
+from services.funding import access, allocation, events, ledger, ledger_store
+from services.funding.domain import pools as rules
+from services.funding.domain import records as record_rules
 from services.funding.models import Contribution, ContributionYear, Member, Pool, Receipt
 from shared import clock, councils, ids
 from shared.errors import Conflict
@@ -15,7 +17,7 @@ from shared.security.principal import Principal
 
 def create_pool(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Open a pool."""
-    domain.check_pool_years(command.starts_on, command.ends_on)
+    rules.check_pool_years(command.starts_on, command.ends_on)
     pool = Pool(
         id=ids.new_id(),
         name=command.name,
@@ -34,7 +36,7 @@ def create_pool(session: Session, principal: Principal, command: Command) -> dic
 def add_member(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Make a council a member; one that joins after a year's contributions were set has none for that year."""
     pool = access.pool(session, principal, command.pool_id, lock=True)
-    domain.check_joining(pool.members, command.council, command.joins_on, pool.starts_on, pool.ends_on)
+    rules.check_joining(pool.members, command.council, command.joins_on, pool.starts_on, pool.ends_on)
     member = Member(
         council=command.council, joins_on=command.joins_on, added_by=principal.subject, added_at=clock.now()
     )
@@ -46,13 +48,13 @@ def add_member(session: Session, principal: Principal, command: Command) -> dict
 def set_contributions(session: Session, principal: Principal, command: Command) -> ContributionYear:
     """Share what the members pay for a financial year, and pledge it; once for each year."""
     pool = access.pool(session, principal, command.pool_id, lock=True)
-    domain.check_year_of_pool(command.year, pool.years)
+    rules.check_year_of_pool(command.year, pool.years)
     if session.get(ContributionYear, (pool.id, command.year)) is not None:
         raise Conflict(
             "contributions_set",
             f"The contributions for {command.year} are set already; get_pool shows what is pledged.",
         )
-    members = domain.members_during(pool.members, command.year)
+    members = rules.members_during(pool.members, command.year)
     shares = allocation.shares(command.scheme, command.total_pence, members, command.fixed)
     contributions = ContributionYear(
         pool_id=pool.id,
@@ -99,10 +101,10 @@ def record_receipt(session: Session, principal: Principal, command: Command) -> 
         select(Receipt).where(Receipt.pool_id == pool.id, Receipt.bank_reference == command.bank_reference)
     )
     if first is not None:
-        domain.check_same_facts("bank_reference", command.bank_reference, first, facts)
+        record_rules.check_same_facts("bank_reference", command.bank_reference, first, facts)
         return first
-    domain.check_member(pool.members, command.council)
-    domain.check_not_in_the_future("received_on", command.received_on, clock.today())
+    rules.check_member(pool.members, command.council)
+    record_rules.check_not_in_the_future("received_on", command.received_on, clock.today())
     receipt = Receipt(
         id=ids.new_id(),
         pool_id=pool.id,

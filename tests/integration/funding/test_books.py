@@ -7,17 +7,25 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import case, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store
 from services.funding.ledger import Posting, Transaction
-from services.funding.models import LedgerAccount, LedgerPosting, LedgerTransaction
+from services.funding.models import (
+    LedgerAccount,
+    LedgerAttribution,
+    LedgerContributor,
+    LedgerHead,
+    LedgerPosting,
+    LedgerTransaction,
+)
 from shared import ids
 from shared.errors import Conflict, Forbidden
 from shared.storage.database import Database
 from tests.support.funding import (
+    ABERDEENSHIRE,
     APPROVER_BEN,
     EDINBURGH,
     FIFE,
@@ -27,6 +35,8 @@ from tests.support.funding import (
     officer,
     proposer,
 )
+
+FORGED_NUMBER = 99
 
 
 def verify(funding: Funding, pool_id: str) -> dict[str, Any]:
@@ -44,6 +54,7 @@ def without_guards(database: Database) -> None:
         if database.is_postgresql:
             connection.execute(text("ALTER TABLE ledger_transactions DISABLE TRIGGER USER"))
             connection.execute(text("ALTER TABLE ledger_postings DISABLE TRIGGER USER"))
+            connection.execute(text("ALTER TABLE ledger_attributions DISABLE TRIGGER USER"))
             return
         names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).scalars()
         for name in list(names):
@@ -60,6 +71,8 @@ def _insert_transaction(session: Session, pool_id: str) -> UUID:
         insert(LedgerTransaction).values(
             id=transaction_id,
             pool_id=UUID(pool_id),
+            number=FORGED_NUMBER,
+            hash=bytes(32),
             key="forged:1",
             kind="receipt",
             effective_on=NOW.date(),
@@ -110,6 +123,8 @@ def test_every_movement_of_money_is_a_transaction(funding: Funding) -> None:
     ]
     assert listed[-1] == {
         "transaction_id": listed[-1]["transaction_id"],
+        "number": 7,
+        "hash": listed[-1]["hash"],
         "kind": "pay",
         "key": "payment:PAY-1",
         "effective_on": "2026-06-01",
@@ -123,7 +138,10 @@ def test_every_movement_of_money_is_a_transaction(funding: Funding) -> None:
             "payment_reference": "PAY-1",
         },
         "postings": listed[-1]["postings"],
+        "attributions": [{"council": EDINBURGH, "amount_pence": 10_000_00}],
     }
+    assert [it["number"] for it in listed] == list(range(1, 8))
+    assert len({it["hash"] for it in listed}) == 7
     assert listed[1]["effective_on"] == "2026-05-29"
     assert verify(funding, pool_id) == {"ok": True, "transactions": 7, "postings": 15, "problems": []}
 
@@ -270,9 +288,9 @@ def overdraw(session: Session, pool_id: str) -> None:
 @pytest.mark.parametrize(
     ("tamper", "codes"),
     [
-        (change_a_posting, ["unbalanced", "total_not_zero", "balance_out_of_step"]),
-        (delete_a_transaction, ["balance_out_of_step", "balance_out_of_step"]),
-        (forge_an_empty_transaction, ["no_postings"]),
+        (change_a_posting, ["chain_broken", "unbalanced", "total_not_zero", "balance_out_of_step"]),
+        (delete_a_transaction, ["transaction_missing", "balance_out_of_step", "balance_out_of_step"]),
+        (forge_an_empty_transaction, ["beyond_the_chain", "no_postings"]),
         (change_a_balance, ["balance_out_of_step"]),
         (allow_an_overdraft, ["may_go_below_zero"]),
         (overdraw, ["balance_out_of_step", "may_go_below_zero", "below_zero"]),
@@ -300,6 +318,7 @@ def test_a_posting_whose_transaction_is_gone_is_found(funding: Funding) -> None:
             connection.execute("DELETE FROM ledger_transactions")
             connection.commit()
     assert [(problem["code"], problem["account"]) for problem in verify(funding, pool_id)["problems"]] == [
+        ("transaction_missing", None),
         ("no_transaction", "available"),
         ("no_transaction", f"council:{EDINBURGH}"),
     ]
@@ -315,13 +334,21 @@ def test_the_first_wrong_transaction_is_named(funding: Funding) -> None:
         LedgerPosting.transaction_id.in_([third, second]), LedgerPosting.amount_pence > 0
     )
     funding.database.run(lambda session: session.execute(doubled.values(amount_pence=LedgerPosting.amount_pence * 2)))
-    first = verify(funding, pool_id)["problems"][0]
-    assert first == {
-        "code": "unbalanced",
-        "message": "The postings of receipt:BACS-1 add up to 5000 pence, not 0.",
-        "transaction_id": str(second),
-        "account": None,
-    }
+    problems = verify(funding, pool_id)["problems"]
+    assert problems[:2] == [
+        {
+            "code": "chain_broken",
+            "message": "Transaction 2, receipt:BACS-1, or the order before it, is not what was written.",
+            "transaction_id": str(second),
+            "account": None,
+        },
+        {
+            "code": "unbalanced",
+            "message": "The postings of receipt:BACS-1 add up to 5000 pence, not 0.",
+            "transaction_id": str(second),
+            "account": None,
+        },
+    ]
 
 
 def test_a_forged_pair_of_postings_is_found_by_the_balances(funding: Funding) -> None:
@@ -348,6 +375,91 @@ def test_a_forged_pair_of_postings_is_found_by_the_balances(funding: Funding) ->
 
     funding.database.run(forge)
     assert [(problem["code"], problem["account"]) for problem in verify(funding, pool_id)["problems"]] == [
+        ("beyond_the_chain", None),
         ("balance_out_of_step", "available"),
         ("balance_out_of_step", f"council:{EDINBURGH}"),
     ]
+
+
+def paid_pool(funding: Funding) -> tuple[str, str]:
+    """A pool of three councils, of which a project was paid a tranche; returns the pool's and the project's id."""
+    pool_id = funding.pool()
+    for council, amount_pence in ((EDINBURGH, 60_000_00), (ABERDEENSHIRE, 30_000_50), (FIFE, 10_000_00)):
+        funding.receipt(pool_id, council=council, amount_pence=amount_pence)
+    award = funding.active_award(pool_id)
+    funding.approved_drawdown(award)
+    funding.call(
+        TREASURER_ANN,
+        "record_payment",
+        award_id=award["award_id"],
+        tranche="alpha",
+        payment_reference="PAY-1",
+        paid_on="2026-06-01",
+    )
+    return pool_id, award["project_id"]
+
+
+def test_a_payment_is_attributed_pro_rata_to_what_each_council_paid_in(funding: Funding) -> None:
+    pool_id, _ = paid_pool(funding)
+    *others, paid = transactions(funding, pool_id)
+    assert all(it["attributions"] == [] for it in others)
+    # Of 1,000,000 pence exactly 300,003.50, 599,997.00 and 99,999.50 (rounded here): the penny left over is Fife's.
+    assert paid["attributions"] == [
+        {"council": ABERDEENSHIRE, "amount_pence": 3_000_03},
+        {"council": EDINBURGH, "amount_pence": 5_999_97},
+        {"council": FIFE, "amount_pence": 1_000_00},
+    ]
+    assert verify(funding, pool_id)["ok"]
+
+
+FORGERIES: dict[str, tuple[Callable[[Session], Any], list[str]]] = {
+    "another author": (
+        lambda session: session.execute(
+            update(LedgerTransaction).where(LedgerTransaction.number == 2).values(author="mallory")
+        ),
+        ["chain_broken"],
+    ),
+    "another day": (
+        lambda session: session.execute(
+            update(LedgerTransaction).where(LedgerTransaction.number == 1).values(effective_on=NOW.date())
+        ),
+        ["chain_broken"],
+    ),
+    "a part moved to another council": (
+        lambda session: session.execute(
+            update(LedgerAttribution)
+            .where(LedgerAttribution.council.in_([EDINBURGH, FIFE]))
+            .values(
+                amount_pence=case(
+                    (LedgerAttribution.council == EDINBURGH, LedgerAttribution.amount_pence - 100),
+                    else_=LedgerAttribution.amount_pence + 100,
+                )
+            )
+        ),
+        ["chain_broken", "contributor_out_of_step", "contributor_out_of_step"],
+    ),
+    "a part taken away": (
+        lambda session: session.execute(delete(LedgerAttribution).where(LedgerAttribution.council == FIFE)),
+        ["chain_broken", "wrongly_attributed", "contributor_out_of_step"],
+    ),
+    "the chain's end cut off": (
+        lambda session: session.execute(update(LedgerHead).values(number=LedgerHead.number - 1)),
+        ["chain_broken"],
+    ),
+    "a council said to have spent less": (
+        lambda session: session.execute(
+            update(LedgerContributor).where(LedgerContributor.council == EDINBURGH).values(attributed_pence=0)
+        ),
+        ["contributor_out_of_step"],
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forgery_is_found(funding: Funding, forgery: str) -> None:
+    pool_id, _ = paid_pool(funding)
+    assert verify(funding, pool_id)["ok"]
+    without_guards(funding.database)
+    forge, codes = FORGERIES[forgery]
+    funding.database.run(forge)
+    assert [problem["code"] for problem in verify(funding, pool_id)["problems"]] == codes

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.funding import domain
-from services.funding.domain import AwardState
+from services.funding.domain import awards
+from services.funding.domain.awards import AwardState
 from shared import ids
 from shared.errors import CommonwealError, Conflict, Forbidden, Invalid
 from shared.security.principal import APPROVER, S95_OFFICER, TREASURER, Principal
@@ -31,11 +31,11 @@ def approved() -> AnAward:
 
 
 def accept(award: AnAward, by: Principal, at: datetime = NOW) -> None:
-    domain.accept_award(award, by=by, at=at, project_id=ids.new_id())
+    awards.accept_award(award, by=by, at=at, project_id=ids.new_id())
 
 
 def decline(award: AnAward, by: Principal, at: datetime = NOW) -> None:
-    domain.decline_award(award, by=by, at=at, reason="No staff.")
+    awards.decline_award(award, by=by, at=at, reason="No staff.")
 
 
 def code_of(refusal: pytest.ExceptionInfo[CommonwealError]) -> str:
@@ -52,7 +52,7 @@ def check_offer(
     expires_on: date = date(2026, 6, 30),
     withdrawn_at: datetime | None = None,
 ) -> None:
-    domain.check_offer(
+    awards.check_offer(
         proposal, withdrawn_at=withdrawn_at, amount_pence=amount_pence, expires_on=expires_on, today=NOW.date()
     )
 
@@ -86,7 +86,7 @@ def test_a_withdrawn_proposal_gets_no_offer() -> None:
 
 
 def test_each_milestone_with_money_is_a_tranche() -> None:
-    assert [(terms.key, terms.amount_pence, terms.due_on) for terms in domain.tranches_of(content())] == [
+    assert [(terms.key, terms.amount_pence, terms.due_on) for terms in awards.tranches_of(content())] == [
         ("alpha", 10_000_00, date(2027, 1, 28)),
         ("live", 15_000_00, date(2027, 3, 28)),
     ]
@@ -97,7 +97,7 @@ def test_each_milestone_with_money_is_a_tranche() -> None:
 
 def test_a_second_person_approves() -> None:
     award = AnAward()
-    domain.approve_award(award, by=APPROVER_BEN, at=LAST_MOMENT)
+    awards.approve_award(award, by=APPROVER_BEN, at=LAST_MOMENT)
     assert (award.approved_by, award.approved_at) == (APPROVER_BEN.subject, LAST_MOMENT)
     assert award.state == AwardState.OFFERED
 
@@ -105,7 +105,7 @@ def test_a_second_person_approves() -> None:
 def test_whoever_offers_never_approves_even_with_both_roles() -> None:
     both = Principal(TREASURER_ANN.subject, frozenset({TREASURER, APPROVER}))
     with pytest.raises(Forbidden) as refusal:
-        domain.approve_award(AnAward(), by=both, at=NOW)
+        awards.approve_award(AnAward(), by=both, at=NOW)
     assert code_of(refusal) == "two_people"
 
 
@@ -119,7 +119,7 @@ def test_whoever_offers_never_approves_even_with_both_roles() -> None:
 )
 def test_an_offer_is_approved_once_and_in_time(award: AnAward, at: datetime, code: str) -> None:
     with pytest.raises(Conflict) as refusal:
-        domain.approve_award(award, by=APPROVER_BEN, at=at)
+        awards.approve_award(award, by=APPROVER_BEN, at=at)
     assert code_of(refusal) == code
 
 
@@ -128,7 +128,7 @@ def test_an_offer_is_approved_once_and_in_time(award: AnAward, at: datetime, cod
 
 def test_acceptance_makes_the_project() -> None:
     award, project_id = approved(), ids.new_id()
-    domain.accept_award(award, by=officer(EDINBURGH), at=LAST_MOMENT, project_id=project_id)
+    awards.accept_award(award, by=officer(EDINBURGH), at=LAST_MOMENT, project_id=project_id)
     assert award.state == AwardState.ACTIVE
     assert award.project_id == project_id
     assert (award.accepted_by, award.accepted_at) == (officer(EDINBURGH).subject, LAST_MOMENT)
@@ -189,10 +189,10 @@ def test_an_offer_is_answered_once(answer: Any, state: AwardState) -> None:
 @pytest.mark.parametrize("offer", [AnAward(), approved()], ids=["not approved", "approved"])
 def test_an_offer_lapses_once_its_last_day_is_over(offer: AnAward) -> None:
     with pytest.raises(Conflict) as refusal:
-        domain.lapse_award(offer, at=LAST_MOMENT)
+        awards.lapse_award(offer, at=LAST_MOMENT)
     assert code_of(refusal) == "offer_stands"
-    domain.lapse_award(offer, at=TOO_LATE)
+    awards.lapse_award(offer, at=TOO_LATE)
     assert (offer.state, offer.lapsed_at) == (AwardState.LAPSED, TOO_LATE)
     with pytest.raises(Conflict) as twice:
-        domain.lapse_award(offer, at=TOO_LATE)
+        awards.lapse_award(offer, at=TOO_LATE)
     assert code_of(twice) == "award_not_offered"

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from services.funding import domain
-from services.funding.domain import TrancheState
+from services.funding.domain import drawdowns
+from services.funding.domain.drawdowns import TrancheState
 from shared.errors import CommonwealError, Conflict, Forbidden, Invalid
 from shared.security.principal import APPROVER, PROPOSER, TREASURER, Principal
 from tests.support.funding import (
@@ -39,24 +39,24 @@ def tranche(state: TrancheState) -> ATranche:
 
 
 def request(tranche: ATranche, by: Principal = LEAD) -> None:
-    domain.request_drawdown(tranche, AnAward(), by=by, at=NOW, evidence="The report.")
+    drawdowns.request_drawdown(tranche, AnAward(), by=by, at=NOW, evidence="The report.")
 
 
 def approve(tranche: ATranche, by: Principal = APPROVER_BEN) -> None:
-    domain.approve_drawdown(tranche, by=by, at=NOW)
+    drawdowns.approve_drawdown(tranche, by=by, at=NOW)
 
 
 def reject(tranche: ATranche, by: Principal = APPROVER_BEN) -> None:
-    domain.reject_drawdown(tranche, by=by, at=NOW, reason="No report.")
+    drawdowns.reject_drawdown(tranche, by=by, at=NOW, reason="No report.")
 
 
 def pay(tranche: ATranche, by: Principal = TREASURER_ANN, on: date = TODAY) -> None:
-    domain.pay_tranche(tranche, by=by, paid_on=on, today=TODAY)
+    drawdowns.pay_tranche(tranche, by=by, paid_on=on, today=TODAY)
 
 
 def test_the_whole_way() -> None:
     it = ATranche()
-    domain.unlock_tranche(it, date(2026, 5, 30))
+    drawdowns.unlock_tranche(it, date(2026, 5, 30))
     assert (it.state, it.achieved_on) == (TrancheState.CLAIMABLE, date(2026, 5, 30))
     request(it)
     assert (it.state, it.requested_by, it.evidence) == (TrancheState.REQUESTED, LEAD.subject, "The report.")
@@ -81,7 +81,7 @@ def test_a_rejected_request_can_be_made_again_and_keeps_the_reason() -> None:
 @pytest.mark.parametrize("state", [state for state in TrancheState if state != TrancheState.LOCKED])
 def test_a_milestone_unlocks_its_tranche_once(state: TrancheState) -> None:
     it = tranche(state)
-    domain.unlock_tranche(it, date(2026, 5, 30))
+    drawdowns.unlock_tranche(it, date(2026, 5, 30))
     assert it == AT_EACH_STATE[state]
 
 

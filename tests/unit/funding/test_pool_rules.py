@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from services.funding import domain
+from services.funding.domain import pools, records
 from shared.errors import CommonwealError, Conflict, Invalid
 from tests.support.funding import ABERDEENSHIRE, EDINBURGH, FIFE, AMember
 
@@ -13,7 +13,7 @@ STARTS_ON, ENDS_ON = date(2026, 4, 1), date(2029, 3, 31)
 
 @pytest.mark.parametrize("last_year", range(2027, 2032))
 def test_a_pool_is_for_one_to_five_whole_years(last_year: int) -> None:
-    domain.check_pool_years(STARTS_ON, date(last_year, 3, 31))
+    pools.check_pool_years(STARTS_ON, date(last_year, 3, 31))
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,15 @@ def test_a_pool_is_for_one_to_five_whole_years(last_year: int) -> None:
 )
 def test_other_days_are_refused(starts_on: date, ends_on: date, field: str) -> None:
     with pytest.raises(Invalid) as refusal:
-        domain.check_pool_years(starts_on, ends_on)
+        pools.check_pool_years(starts_on, ends_on)
     assert list(refusal.value.fields) == [field]
 
 
 def test_a_council_joins_once() -> None:
     members = [AMember(EDINBURGH)]
-    domain.check_joining(members, FIFE, STARTS_ON, STARTS_ON, ENDS_ON)
+    pools.check_joining(members, FIFE, STARTS_ON, STARTS_ON, ENDS_ON)
     with pytest.raises(Conflict) as refusal:
-        domain.check_joining(members, EDINBURGH, ENDS_ON, STARTS_ON, ENDS_ON)
+        pools.check_joining(members, EDINBURGH, ENDS_ON, STARTS_ON, ENDS_ON)
     assert refusal.value.code == "already_member"
     assert "City of Edinburgh" in refusal.value.message
 
@@ -47,7 +47,7 @@ def test_a_council_joins_once() -> None:
 @pytest.mark.parametrize("joins_on", [date(2026, 3, 31), date(2029, 4, 1)])
 def test_a_council_joins_while_there_is_a_pool(joins_on: date) -> None:
     with pytest.raises(Invalid) as refusal:
-        domain.check_joining([], EDINBURGH, joins_on, STARTS_ON, ENDS_ON)
+        pools.check_joining([], EDINBURGH, joins_on, STARTS_ON, ENDS_ON)
     assert list(refusal.value.fields) == ["joins_on"]
 
 
@@ -57,29 +57,29 @@ def test_members_of_a_year_have_joined_by_its_last_day() -> None:
         AMember(EDINBURGH, STARTS_ON),
         AMember(ABERDEENSHIRE, date(2028, 4, 1)),
     ]
-    assert domain.members_during(members, "2026-27") == [EDINBURGH]
-    assert domain.members_during(members, "2027-28") == [EDINBURGH, FIFE]
-    assert domain.members_during(members, "2028-29") == [ABERDEENSHIRE, EDINBURGH, FIFE]
+    assert pools.members_during(members, "2026-27") == [EDINBURGH]
+    assert pools.members_during(members, "2027-28") == [EDINBURGH, FIFE]
+    assert pools.members_during(members, "2028-29") == [ABERDEENSHIRE, EDINBURGH, FIFE]
 
 
 def test_contributions_are_for_the_years_of_the_pool() -> None:
-    domain.check_year_of_pool("2026-27", ["2026-27"])
+    pools.check_year_of_pool("2026-27", ["2026-27"])
     with pytest.raises(Invalid) as refusal:
-        domain.check_year_of_pool("2027-28", ["2026-27"])
+        pools.check_year_of_pool("2027-28", ["2026-27"])
     assert list(refusal.value.fields) == ["year"]
 
 
 def test_money_is_recorded_once_it_has_moved() -> None:
-    domain.check_not_in_the_future("paid_on", date(2026, 6, 1), today=date(2026, 6, 1))
+    records.check_not_in_the_future("paid_on", date(2026, 6, 1), today=date(2026, 6, 1))
     with pytest.raises(Invalid) as refusal:
-        domain.check_not_in_the_future("paid_on", date(2026, 6, 2), today=date(2026, 6, 1))
+        records.check_not_in_the_future("paid_on", date(2026, 6, 2), today=date(2026, 6, 1))
     assert list(refusal.value.fields) == ["paid_on"]
 
 
 def test_a_reference_repeats_its_facts_or_is_refused() -> None:
     recorded = AMember(EDINBURGH, STARTS_ON)
-    domain.check_same_facts("bank_reference", "BACS-1", recorded, {"council": EDINBURGH, "joins_on": STARTS_ON})
+    records.check_same_facts("bank_reference", "BACS-1", recorded, {"council": EDINBURGH, "joins_on": STARTS_ON})
     with pytest.raises(CommonwealError) as refusal:
-        domain.check_same_facts("bank_reference", "BACS-1", recorded, {"council": FIFE, "joins_on": STARTS_ON})
+        records.check_same_facts("bank_reference", "BACS-1", recorded, {"council": FIFE, "joins_on": STARTS_ON})
     assert refusal.value.code == "reference_used"
     assert refusal.value.fields == {"council": [f"Recorded before as {EDINBURGH}."]}

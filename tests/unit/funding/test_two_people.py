@@ -7,8 +7,9 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from services.funding import domain
-from services.funding.domain import AwardState, TrancheState
+from services.funding.domain import awards, drawdowns
+from services.funding.domain.awards import AwardState
+from services.funding.domain.drawdowns import TrancheState
 from shared import ids
 from shared.errors import CommonwealError, Forbidden
 from shared.security.principal import APPROVER, PROPOSER, S95_OFFICER, TREASURER, Principal
@@ -20,12 +21,12 @@ PEOPLE = {subject: Principal(subject, ROLES, EDINBURGH) for subject in SUBJECTS}
 
 #: What may be tried, and the role that the service asks for.
 ACTIONS: dict[str, Callable[[AnAward, ATranche, Principal], Any]] = {
-    "approve_award": lambda award, tranche, by: domain.approve_award(award, by=by, at=NOW),
-    "accept_award": lambda award, tranche, by: domain.accept_award(award, by=by, at=NOW, project_id=ids.new_id()),
-    "request": lambda award, tranche, by: domain.request_drawdown(tranche, award, by=by, at=NOW, evidence="Report."),
-    "approve": lambda award, tranche, by: domain.approve_drawdown(tranche, by=by, at=NOW),
-    "reject": lambda award, tranche, by: domain.reject_drawdown(tranche, by=by, at=NOW, reason="No report."),
-    "pay": lambda award, tranche, by: domain.pay_tranche(tranche, by=by, paid_on=NOW.date(), today=NOW.date()),
+    "approve_award": lambda award, tranche, by: awards.approve_award(award, by=by, at=NOW),
+    "accept_award": lambda award, tranche, by: awards.accept_award(award, by=by, at=NOW, project_id=ids.new_id()),
+    "request": lambda award, tranche, by: drawdowns.request_drawdown(tranche, award, by=by, at=NOW, evidence="Report."),
+    "approve": lambda award, tranche, by: drawdowns.approve_drawdown(tranche, by=by, at=NOW),
+    "reject": lambda award, tranche, by: drawdowns.reject_drawdown(tranche, by=by, at=NOW, reason="No report."),
+    "pay": lambda award, tranche, by: drawdowns.pay_tranche(tranche, by=by, paid_on=NOW.date(), today=NOW.date()),
 }
 
 
