@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 from docs.generate.field_text import table
 from docs.generate.rpc import COLUMNS
-from services.proposals.domain.lifecycle import INSTEAD, TRANSITIONS, Guard, State, Transition
+from services.proposals.domain.guards import Guard
+from services.proposals.domain.lifecycle import INSTEAD, TRANSITIONS, Transition
+from services.proposals.domain.states import State
 from services.proposals.service import ProposalsService
 from shared.messaging.rpc import methods_of
 

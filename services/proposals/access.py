@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Boolean, ColumnElement, and_, literal_column, or_, select, true
 from sqlalchemy.orm import aliased
 
-from services.proposals.domain.lifecycle import DECIDED, Case, State
+from services.proposals.domain.cases import Case
+from services.proposals.domain.states import DECIDED, State
 from services.proposals.models import IS_DECIDED, IS_HANDED_IN, Assessment, Proposal, ProposalCouncil, Revision
 from shared.errors import Forbidden
 from shared.security.principal import (

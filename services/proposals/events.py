@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.proposals.domain.lifecycle import Answer
 from services.proposals.domain.scoring import Tally, two_places
+from services.proposals.domain.states import Answer
 from services.proposals.models import ChangeRequest, Decision, Participation, Proposal, Revision, Round, RoundChange
 from shared.events.catalogue import event_type
 from shared.messaging import outbox
@@ -135,7 +135,7 @@ def proposal_approved(
         "confirmations": [
             {
                 "council": part.council,
-                "revision": part.revision,
+                "revision": part.carried_from or part.revision,
                 "confirmed_at": part.answered_at,
                 "confirmed_by": part.answered_by,
             }

@@ -22,8 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, attribute_keyed_dict, mapped_column, relationship
 
 from services.proposals.domain.awards import WITH_PROJECT, WITH_REASON, AwardState
-from services.proposals.domain.lifecycle import DECIDED, Answer, State
 from services.proposals.domain.rounds import TERMS, Criterion, RoundRules, Window
+from services.proposals.domain.states import DECIDED, Answer, State
 from shared.storage.references import ReferenceCounterColumns
 from shared.storage.roles import APPEND_ONLY
 from shared.storage.types import Json, Pence, UtcDateTime

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session, selectinload, undefer
 from services.proposals import access
 from services.proposals.access import Way
 from services.proposals.domain import similarity, wording
-from services.proposals.domain.lifecycle import DECIDED, State
 from services.proposals.domain.similarity import Rarity, Similarity
+from services.proposals.domain.states import DECIDED, State
 from services.proposals.domain.wording import Word, Wording
 from services.proposals.models import (
     Proposal,

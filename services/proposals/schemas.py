@@ -5,8 +5,9 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate
 
 from services.proposals.domain import rounds
-from services.proposals.domain.lifecycle import MAX_ASSESSMENTS, State
+from services.proposals.domain.guards import MAX_ASSESSMENTS
 from services.proposals.domain.scoring import MAX_SCORE
+from services.proposals.domain.states import State
 from shared import clock
 from shared.events.proposals import MAX_PANEL, Criterion, PanelMember
 from shared.fields import CommandSchema, Day, Gss, Id, Items, Key, Moment, Pence, Table, Text, WholeNumber

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from services.proposals import access
 from services.proposals.domain import scoring
-from services.proposals.domain.lifecycle import UNDECIDED, Case, State
+from services.proposals.domain.cases import Case
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.domain.sign_off import Request, Word, requests
+from services.proposals.domain.states import UNDECIDED, State
 from services.proposals.models import Assessment, Member, Proposal, Revision, Round, RoundChange
 from shared.errors import NotFound
 from shared.security.principal import Principal

@@ -10,11 +10,12 @@ from sqlalchemy import Row
 from services.proposals import access, store
 from services.proposals.domain import rounds, scoring, similarity
 from services.proposals.domain.awards import outcome_of
+from services.proposals.domain.cases import Case
 from services.proposals.domain.comparison import Change
 from services.proposals.domain.eligibility import Rule
-from services.proposals.domain.lifecycle import Case, State
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.domain.similarity import Similarity
+from services.proposals.domain.states import State
 from services.proposals.models import Assessment, Award, Proposal, Revision, Round, RoundChange
 from shared.security.principal import Principal
 

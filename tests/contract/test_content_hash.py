@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
-from services.proposals.domain.lifecycle import content_hash
+from services.proposals.domain.content_hash import content_hash
 from services.proposals.events import as_frozen
 from shared.events.catalogue import event_type
 from shared.proposal_content import ProposalContent

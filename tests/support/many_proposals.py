@@ -16,8 +16,9 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from services.proposals.domain import lifecycle, wording
-from services.proposals.domain.lifecycle import State
+from services.proposals.domain import wording
+from services.proposals.domain.content_hash import content_hash
+from services.proposals.domain.states import DECIDED, State
 from services.proposals.models import (
     Participation,
     Proposal,
@@ -237,7 +238,7 @@ def _write(
             "draft": said,
             "draft_version": 1,
             "revision": int(handed_in),
-            "score": "71.33" if state in lifecycle.DECIDED else None,
+            "score": "71.33" if state in DECIDED else None,
             "created_at": at,
             "created_by": author,
             "withdrawn_at": at if is_withdrawn else None,
@@ -265,7 +266,7 @@ def _write(
                 "proposal_id": proposal_id,
                 "number": 1,
                 "content": said,
-                "content_hash": lifecycle.content_hash(said),
+                "content_hash": content_hash(said),
                 "rules": rules,
                 "submitted_at": at,
                 "submitted_by": author,

@@ -19,7 +19,7 @@ from functools import cache
 
 from services.proposals.domain.comparison import Change, Content, Path, compare, council_of_cost, items_of
 from services.proposals.domain.eligibility import taking_part
-from services.proposals.domain.lifecycle import Answer
+from services.proposals.domain.states import Answer
 
 #: Reasons that one council is given; whoever wants to see more compares the revisions.
 MAX_REASONS = 10

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from services.proposals import access, events, store, views
 from services.proposals.domain import lifecycle, scoring
-from services.proposals.domain.lifecycle import Action, Attempt
+from services.proposals.domain.cases import Attempt
+from services.proposals.domain.lifecycle import Action
 from services.proposals.domain.rounds import RoundRules
 from services.proposals.models import Assessment, ConflictOfInterest, Proposal
 from shared import clock, ids

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from services.proposals import access, store, views
-from services.proposals.domain import comparison, lifecycle, sign_off
+from services.proposals.domain import comparison, sign_off
+from services.proposals.domain.content_hash import content_hash
 from services.proposals.models import Proposal
 from shared.errors import Invalid, NotFound
 from shared.fields import Command
@@ -26,10 +27,10 @@ def compare_revisions(session: Session, principal: Principal, command: Command) 
     old = store.revision_of(proposal, command.from_revision, field="from_revision")
     if command.to_revision is None:
         _check_sees_draft(principal, proposal)
-        content, content_hash = proposal.draft, lifecycle.content_hash(proposal.draft)
+        content, to_hash = proposal.draft, content_hash(proposal.draft)
     else:
         new = store.revision_of(proposal, command.to_revision, field="to_revision")
-        content, content_hash = new.content, new.content_hash
+        content, to_hash = new.content, new.content_hash
     changes = comparison.compare(old.content, content)
     page = list(islice(_after(command.cursor, changes), command.limit + 1))
     more, page = len(page) > command.limit, page[: command.limit]
@@ -40,7 +41,7 @@ def compare_revisions(session: Session, principal: Principal, command: Command) 
         "from_revision": old.number,
         "from_hash": old.content_hash,
         "to_revision": command.to_revision,
-        "to_hash": content_hash,
+        "to_hash": to_hash,
         "draft_version": proposal.draft_version if command.to_revision is None else None,
         "changes": len(changes),
         "items": [views.of_change(change, sign_off.councils_of(change, before, after)) for change in page],

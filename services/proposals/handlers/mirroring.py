@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from services.proposals import store
 from services.proposals.domain.awards import NEWS, AwardState, further, outcome_of
-from services.proposals.domain.lifecycle import BY_ITSELF, advance
+from services.proposals.domain.cases import BY_ITSELF
+from services.proposals.domain.lifecycle import advance
 from services.proposals.models import Award, Member, Proposal
 from shared.errors import Conflict
 from shared.messaging.events import Event

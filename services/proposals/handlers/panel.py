@@ -6,7 +6,8 @@ from sqlalchemy.orm import Session
 
 from services.proposals import events, store, views
 from services.proposals.domain import lifecycle, scoring
-from services.proposals.domain.lifecycle import Action, Attempt
+from services.proposals.domain.cases import Attempt
+from services.proposals.domain.lifecycle import Action
 from services.proposals.models import ChangeRequest, Decision, Moderation
 from shared import clock, ids
 from shared.errors import Conflict, Invalid

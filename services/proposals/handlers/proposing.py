@@ -7,8 +7,11 @@ from sqlalchemy.orm import Session
 
 from services.proposals import access, events, register, store, views
 from services.proposals.domain import eligibility, lifecycle, rounds
-from services.proposals.domain.lifecycle import BY_ITSELF, Action, Answer, Attempt, State
+from services.proposals.domain.cases import BY_ITSELF, Attempt
+from services.proposals.domain.content_hash import content_hash
+from services.proposals.domain.lifecycle import Action
 from services.proposals.domain.sign_off import Request
+from services.proposals.domain.states import Answer, State
 from services.proposals.handlers.checking import judged
 from services.proposals.models import Participation, Proposal, ReferenceCounter, Revision
 from shared import clock, ids
@@ -198,7 +201,7 @@ def _freeze(proposal: Proposal, *, by: str, at: datetime) -> Revision:
     revision = Revision(
         number=proposal.revision + 1,
         content=proposal.draft,
-        content_hash=lifecycle.content_hash(proposal.draft),
+        content_hash=content_hash(proposal.draft),
         rules=proposal.rules,
         submitted_at=at,
         submitted_by=by,

@@ -91,6 +91,17 @@ def _again(programme: Programme, proposal_id: str, **changes: Any) -> None:
             programme.call("confirm_participation", sponsor(asked["council"]), proposal_id=proposal_id, revision=2)
 
 
+def test_an_approval_says_in_which_revision_each_council_gave_its_word(programme: Programme) -> None:
+    proposal_id = programme.assessed()
+    _again(programme, proposal_id, title="Payments, costed")
+    for name in ("ailsa", "brodie"):
+        programme.assess(proposal_id, assessor(name), revision=2)
+    _determine(programme, proposal_id, revision=2)
+    [approved] = programme.told("proposal_approved")
+    given = {word["council"]: word["revision"] for word in approved.data["confirmations"]}
+    assert given == {EDINBURGH: 2, **dict.fromkeys(content()["participants"], 1)}
+
+
 def test_the_panel_is_kept_with_its_chair_first(programme: Programme) -> None:
     proposal_id = programme.assessed()
     panel = [{"person": "Eilidh@Perth.Example", "council": GLASGOW}, {"person": "fergus@audit.example"}]

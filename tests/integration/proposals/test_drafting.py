@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from services.proposals.domain.lifecycle import content_hash
+from services.proposals.domain.content_hash import content_hash
 from services.proposals.models import Proposal, Round
 from shared import clock
 from shared.audit.tables import audit

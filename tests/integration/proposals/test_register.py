@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 
 from services.proposals import register
 from services.proposals.domain import wording
-from services.proposals.domain.lifecycle import DECIDED, State
 from services.proposals.domain.similarity import THRESHOLD
+from services.proposals.domain.states import DECIDED, State
 from services.proposals.models import Proposal, ProposalCouncil, ProposalWord, ProposalWording
 from shared import clock
 from shared.errors import Invalid, NotFound

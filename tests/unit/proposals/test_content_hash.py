@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, fields
 
-from services.proposals.domain.lifecycle import content_hash
+from services.proposals.domain.content_hash import content_hash
 from shared.fields import MAX_PENCE
 from shared.proposal_content import ProposalContent
 from tests.support.contents import Content, contents

@@ -10,24 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.proposals.domain.awards import NEWS, AwardState, further, outcome_of
+from services.proposals.domain.cases import BY_ITSELF, Attempt, Case
+from services.proposals.domain.content_hash import content_hash
 from services.proposals.domain.eligibility import Rule
-from services.proposals.domain.lifecycle import (
-    BY_ITSELF,
-    DECIDED,
-    EDITABLE,
-    INSTEAD,
-    MAX_ASSESSMENTS,
-    ONCE_APPROVED,
-    TRANSITIONS,
-    UNDECIDED,
-    Action,
-    Answer,
-    Attempt,
-    Case,
-    State,
-    advance,
-    content_hash,
-)
+from services.proposals.domain.guards import MAX_ASSESSMENTS
+from services.proposals.domain.lifecycle import INSTEAD, TRANSITIONS, Action, advance
+from services.proposals.domain.states import DECIDED, EDITABLE, ONCE_APPROVED, UNDECIDED, Answer, State
 from shared.errors import Conflict, Forbidden
 from tests.support.proposals import ABERDEENSHIRE, EDINBURGH, GLASGOW, content
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.proposals.domain.comparison import compare
-from services.proposals.domain.lifecycle import Answer
 from services.proposals.domain.sign_off import MAX_REASONS, Parts, Request, Word, councils_of, requests
+from services.proposals.domain.states import Answer
 from tests.support.contents import LEAD, OTHERS, Content, contents, edited, histories
 from tests.support.proposals import ABERDEENSHIRE, EAST_DUNBARTONSHIRE, EDINBURGH, GLASGOW, content
 
