@@ -105,7 +105,7 @@ def named(told: list[dict[str, Any]], *fields: str) -> list[tuple[Any, ...]]:
 
 class TestApply:
     def test_what_it_declares_is_equal_and_applying_again_changes_nothing(self, ops: Ops) -> None:
-        assert len(ops.differences()) == 4 + 24 + 11
+        assert len(ops.differences()) == 4 + 24 + 15
         for _ in range(2):
             ops.apply()
             assert ops.differences() == []

@@ -65,7 +65,7 @@ def test_it_can_be_taken_back_and_done_again(open_database: OpenDatabase) -> Non
 
 
 def test_drafts_outlive_the_migration_that_lets_them_be_incomplete(programme: Programme) -> None:
-    proposals = [programme.draft(), programme.decided()]
+    proposals = [programme.draft(), programme.under_assessment()]
     least = {"title": "Payments", "lead_council": EDINBURGH}
     request = {"round_id": programme.open_round(), "content": least}
     proposals.append(programme.call("create_proposal", proposer(), **request)["proposal_id"])

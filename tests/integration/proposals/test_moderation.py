@@ -140,7 +140,7 @@ def test_a_note_is_for_one_revision(programme: Programme) -> None:
         _moderate(programme, proposal_id)
     assert _summary(programme, proposal_id, revision=1)["moderated"] is True
     for revision in (2, 99):
-        with pytest.raises(NotFound, match="handed in 1 times"):
+        with pytest.raises(NotFound, match="its last is revision 1"):
             _summary(programme, proposal_id, revision=revision)
 
 
@@ -199,7 +199,7 @@ def test_councils_never_read_a_note(programme: Programme) -> None:
 
 def test_there_is_no_summary_of_a_draft(programme: Programme) -> None:
     proposal_id = programme.draft()
-    with pytest.raises(NotFound, match="handed in 0 times"):
+    with pytest.raises(NotFound, match="has not been handed in yet"):
         _summary(programme, proposal_id, cdo())
     with pytest.raises(NotFound, match="no such proposal"):
         _summary(programme, proposal_id, chair())

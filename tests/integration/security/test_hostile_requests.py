@@ -254,9 +254,11 @@ def test_what_hides_or_breaks_something_is_refused(stage: Stage, wire: Wire, tok
 )
 def test_a_forged_cursor_shows_nothing(wire: Wire, token: str, cursor: str) -> None:
     for service, read in READS.items():
+        everything = wire.answer(wire.call(f"{service}.{read}", {}, token=token))["result"]["items"]
         answer = wire.answer(wire.call(f"{service}.{read}", {"cursor": cursor}, token=token))
         if answer["error"] is None:
-            assert answer["result"]["items"] == []
+            # From before the first one on, a list is what it is without a cursor.
+            assert answer["result"]["items"] == (everything if set(cursor) <= {"0", "-"} else [])
         else:
             assert check_error(answer["error"]) == "bad_cursor"
 
