@@ -39,7 +39,8 @@ MAX_OCCURRENCES = 20_000
 #: How many of the proposals found by them are read, drafts among them, and how many are compared word by word.
 MAX_READ = 400
 MAX_COMPARED = 40
-#: How many proposals are entered anew in a transaction.
+#: How many proposals are looked at, and how many of them entered anew, in a transaction.
+MAX_LOOKED_AT = 1_000
 BATCH_SIZE = 50
 
 # As tables: an alias of a mapped class takes longer to make than its statement to run.
@@ -73,34 +74,39 @@ def enter_stale(session: Session, after: UUID | None) -> Batch | None:
     """Enter some of the proposals that the register lacks, or has as another version of the service entered them.
 
     :param after: the id up to which that was done.
-    :returns: None when there is nothing left to do.
+    :returns: None when that was the last proposal.
     """
+    # A bounded stretch of the ids first: whatever the database takes the tables' sizes for, it reads no more than that.
+    next_ones = (
+        select(Proposal.id, Proposal.revision, Proposal.draft_version).order_by(Proposal.id).limit(MAX_LOOKED_AT)
+    )
+    stretch = (next_ones if after is None else next_ones.where(Proposal.id > after)).subquery()
     is_stale = or_(
         ProposalWording.proposal_id.is_(None),
         ProposalWording.analyser < wording.ANALYSER,
-        ProposalWording.revision != Proposal.revision,
-        and_(Proposal.revision == 0, ProposalWording.draft_version != Proposal.draft_version),
+        ProposalWording.revision != stretch.c.revision,
+        and_(stretch.c.revision == 0, ProposalWording.draft_version != stretch.c.draft_version),
     )
-    stale = (
-        select(Proposal.id)
-        .outerjoin(ProposalWording, ProposalWording.proposal_id == Proposal.id)
-        .where(is_stale)
-        .order_by(Proposal.id)
-        .limit(BATCH_SIZE)
-    )
-    found = list(session.scalars(stale if after is None else stale.where(Proposal.id > after)))
-    if not found:
+    looked_at = session.execute(
+        select(stretch.c.id, is_stale.label("is_stale"))
+        .outerjoin(ProposalWording, ProposalWording.proposal_id == stretch.c.id)
+        .order_by(stretch.c.id)
+    ).all()
+    if not looked_at:
         return None
-    # Whoever holds one of them is writing it, or entering it too.
-    free = (
-        select(Proposal)
-        .where(Proposal.id.in_(found))
-        .options(undefer(Proposal.draft), selectinload(Proposal.revisions).undefer(Revision.content))
-        .with_for_update(skip_locked=True)
-    )
-    entered = session.scalars(free).all()
-    enter(session, *entered)
-    return Batch(len(entered), found[-1])
+    stale = [row.id for row in looked_at if row.is_stale][:BATCH_SIZE]
+    entered: Sequence[Proposal] = []
+    if stale:
+        # Whoever holds one of them is writing it, or entering it too.
+        free = (
+            select(Proposal)
+            .where(Proposal.id.in_(stale))
+            .options(undefer(Proposal.draft), selectinload(Proposal.revisions).undefer(Revision.content))
+            .with_for_update(skip_locked=True)
+        )
+        entered = session.scalars(free).all()
+        enter(session, *entered)
+    return Batch(len(entered), stale[-1] if len(stale) == BATCH_SIZE else looked_at[-1].id)
 
 
 def _enter_councils(session: Session, proposals: Sequence[Proposal]) -> None:

@@ -346,6 +346,7 @@ def test_it_is_kept_with_every_change(settled: Programme) -> None:
 
 def test_what_an_older_version_wrote_is_entered(settled: Programme, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(register, "BATCH_SIZE", 3)
+    monkeypatch.setattr(register, "MAX_LOOKED_AT", 5)
     as_it_was = settled.database.run(held)
     ids = list(as_it_was)
 
