@@ -60,6 +60,12 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
     session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(number=head.number, hash=head.hash))
 
 
+def has(session: Session, pool_id: UUID, key: str) -> bool:
+    """Tell whether a pool's ledger holds a business key."""
+    statement = select(LedgerTransaction.id).where(LedgerTransaction.pool_id == pool_id, LedgerTransaction.key == key)
+    return session.scalar(statement) is not None
+
+
 def balances(session: Session, pool_id: UUID) -> dict[str, int]:
     """Return the balance in pence of every account of a pool, by name."""
     rows = session.execute(
