@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Conflict, Invalid
+from shared.errors import CommonwealError, Conflict, Invalid
 from shared.security.principal import Principal
 from tests.support.funding import (
     ABERDEENSHIRE,
@@ -115,7 +115,7 @@ def test_what_was_clawed_back_is_told_with_its_reason(funding: Funding, pool_id:
 
 def test_no_more_comes_back_than_was_paid(funding: Funding, award: dict[str, Any]) -> None:
     funding.carried_out("return_underspend", award, amount_pence=4_000_00)
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Conflict) as refusal:
         funding.call(
             TREASURER_ANN, "claw_back", award_id=award["award_id"], amount_pence=6_000_01, reason="It was misspent."
         )
@@ -134,7 +134,7 @@ def test_two_that_are_too_much_together_are_not_both_carried_out(
         for _ in range(2)
     ]
     funding.call(APPROVER_BEN, "approve_instruction", instruction_id=asked[0]["instruction_id"])
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(Conflict) as refusal:
         funding.call(APPROVER_BEN, "approve_instruction", instruction_id=asked[1]["instruction_id"])
     assert refusal.value.code == "more_than_was_paid"
     waiting = funding.call(CDO_CLEO, "get_instruction", instruction_id=asked[1]["instruction_id"])
@@ -143,12 +143,13 @@ def test_two_that_are_too_much_together_are_not_both_carried_out(
 
 
 @pytest.mark.parametrize(
-    ("received_on", "code"), [("2026-06-02", "in_the_future"), ("2026-05-31", "more_than_was_paid")]
+    ("received_on", "error", "code"),
+    [("2026-06-02", Invalid, "in_the_future"), ("2026-05-31", Conflict, "more_than_was_paid")],
 )
 def test_nothing_comes_back_before_it_was_paid_or_before_it_came(
-    funding: Funding, award: dict[str, Any], received_on: str, code: str
+    funding: Funding, award: dict[str, Any], received_on: str, error: type[CommonwealError], code: str
 ) -> None:
-    with pytest.raises(Invalid) as refusal:
+    with pytest.raises(error) as refusal:
         funding.call(
             TREASURER_ANN,
             "return_underspend",
