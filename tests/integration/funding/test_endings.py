@@ -370,6 +370,16 @@ def test_a_terminated_proposal_may_get_another_award_and_a_completed_one_not(fun
     assert funding.ledger_is_sound(pool_id)
 
 
+def test_an_award_shows_its_sums_from_the_first_answer_on(funding: Funding, pool_id: str) -> None:
+    """Nothing came back of an offer that was only just written."""
+    offered = funding.offer(pool_id, funding.candidate())
+    assert (offered["returned_pence"], offered["clawed_back_pence"], offered["committed_pence"]) == (0, 0, 0)
+    funding.call(APPROVER_BEN, "approve_award", award_id=offered["award_id"])
+    accepted = funding.call(officer(EDINBURGH), "accept_award", award_id=offered["award_id"])
+    assert accepted == current(funding, accepted)
+    assert sums(funding, accepted) == {"committed": 25_000_00}
+
+
 def test_the_list_shows_the_same_sums(funding: Funding, pool_id: str, award: dict[str, Any]) -> None:
     funding.carried_out("return_underspend", award, amount_pence=4_000_00)
     funding.carried_out("terminate_award", award, reason="The supplier withdrew its product.")
