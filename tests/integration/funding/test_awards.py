@@ -52,13 +52,18 @@ def test_an_offer_holds_the_money_and_waits_for_a_second_person(funding: Funding
         "participants": [ABERDEENSHIRE],
         "state": "offered",
         "amount_pence": AMOUNT_PENCE,
+        "committed_pence": 0,
         "paid_pence": 0,
+        "returned_pence": 0,
+        "clawed_back_pence": 0,
+        "released_pence": 0,
         "expires_on": "2026-06-30",
         "offered_by": TREASURER_ANN.subject,
         "offered_at": "2026-06-01T09:00:00+00:00",
         **dict.fromkeys(["approved_by", "approved_at", "accepted_by", "accepted_at"]),
         **dict.fromkeys(["declined_by", "declined_at", "decline_reason", "lapsed_at", "project_id"]),
         "tranches": [],
+        "instructions": [],
         "version": 0,
     }
     assert funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"]) == award
