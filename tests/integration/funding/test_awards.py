@@ -62,6 +62,7 @@ def test_an_offer_holds_the_money_and_waits_for_a_second_person(funding: Funding
         "offered_at": "2026-06-01T09:00:00+00:00",
         **dict.fromkeys(["approved_by", "approved_at", "accepted_by", "accepted_at"]),
         **dict.fromkeys(["declined_by", "declined_at", "decline_reason", "lapsed_at", "project_id"]),
+        **dict.fromkeys(["completed_at", "terminated_at", "termination_reason"]),
         "tranches": [],
         "instructions": [],
         "version": 0,
