@@ -1,14 +1,14 @@
 """Awards: offered by one person, approved by another, accepted or declined by the lead council.
 
-Rows are locked in one order everywhere, so that no two transactions wait for each other: the candidate or the award,
-then the pool, then the ledger's accounts by name, then the counter of references.
+Rows are locked in one order everywhere, so that no two transactions wait for each other: the instruction, the candidate
+or the award, then the pool, then the ledger's accounts by name, then the counter of references.
 """
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, selectinload, undefer_group
 
 from services.funding import access, events, ledger, ledger_store
 from services.funding.domain import awards as rules
@@ -16,7 +16,7 @@ from services.funding.domain import pools as pool_rules
 from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
 from services.funding.domain.drawdowns import TrancheState
 from services.funding.handlers.candidates import locked_candidate
-from services.funding.models import Award, Candidate, ReferenceCounter, Tranche
+from services.funding.models import MONEY_BACK, Award, Candidate, ReferenceCounter, Tranche
 from shared import clock, ids
 from shared.errors import Conflict
 from shared.fields import Command
@@ -54,6 +54,8 @@ def offer_award(session: Session, principal: Principal, command: Command) -> Awa
     _reserve(session, principal, award)
     award.reference = next_reference(session, ReferenceCounter, "A", clock.today().year)
     session.add(award)
+    # What came back of it is read from the database, which does not do so for a row that is not there yet.
+    session.flush()
     return award
 
 
@@ -119,7 +121,12 @@ def list_awards(session: Session, principal: Principal, command: Command) -> dic
     statement = (
         select(Award)
         .where(access.awards(principal))
-        .options(selectinload(Award.candidate), selectinload(Award.tranches).selectinload(Tranche.payment))
+        .options(
+            selectinload(Award.candidate),
+            selectinload(Award.tranches).selectinload(Tranche.payment),
+            selectinload(Award.instructions),
+            undefer_group(MONEY_BACK),
+        )
     )
     if command.pool_id is not None:
         statement = statement.where(Award.pool_id == command.pool_id)

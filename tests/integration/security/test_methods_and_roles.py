@@ -108,6 +108,15 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "approve_drawdown": TRANCHE,
     "reject_drawdown": TRANCHE | {"reason": "No."},
     "record_payment": TRANCHE | {"payment_reference": "P-1", "paid_on": "2016-04-01"},
+    "return_underspend": {"award_id": SOME_ID, "amount_pence": 1},
+    "claw_back": {"award_id": SOME_ID, "amount_pence": 1, "reason": "No."},
+    "complete_project": {"award_id": SOME_ID},
+    "terminate_award": {"award_id": SOME_ID, "reason": "No."},
+    "approve_instruction": {"instruction_id": SOME_ID},
+    "reject_instruction": {"instruction_id": SOME_ID, "reason": "No."},
+    "withdraw_instruction": {"instruction_id": SOME_ID},
+    "get_instruction": {"instruction_id": SOME_ID},
+    "list_instructions": {"pool_id": SOME_ID},
     "get_plan": {"project_id": SOME_ID},
     "list_plans": {},
     "list_periods": {},
@@ -258,13 +267,14 @@ ATTEMPTS = [
     ),
     *(
         Attempt(method, role, "pool_id", lambda programme: programme.pool_id, READS)
-        for method in ("get_pool", "list_transactions", "list_candidates")
+        for method in ("get_pool", "list_transactions", "list_candidates", "list_instructions")
         for role in sorted(COUNCIL_ROLES)
     ),
     *(
         Attempt("get_award", role, "award_id", lambda programme: programme.award_id, READS)
         for role in sorted(COUNCIL_ROLES)
     ),
+    *(Attempt("get_instruction", role, "instruction_id", Neighbours.asked, READS) for role in sorted(COUNCIL_ROLES)),
     Attempt("accept_award", S95_OFFICER, "award_id", lambda programme: programme.offered[0], FORBIDDEN),
     Attempt("decline_award", S95_OFFICER, "award_id", lambda programme: programme.offered[1], FORBIDDEN),
     Attempt("request_drawdown", PROPOSER, "award_id", lambda programme: programme.award_id, FORBIDDEN),
@@ -392,9 +402,10 @@ READERS: list[tuple[str, str, Callable[[Neighbours], str], set[str]]] = [
     ),
     *(
         (method, "pool_id", lambda programme: programme.pool_id, STEWARDS)
-        for method in ("get_pool", "list_transactions", "list_candidates", "verify_ledger")
+        for method in ("get_pool", "list_transactions", "list_candidates", "list_instructions", "verify_ledger")
     ),
     ("get_award", "award_id", lambda programme: programme.award_id, STEWARDS),
+    ("get_instruction", "instruction_id", Neighbours.asked, STEWARDS),
     ("get_plan", "project_id", lambda programme: programme.project_id, set(ROLES - COUNCIL_ROLES - {SYSTEM})),
 ]
 
