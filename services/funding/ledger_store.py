@@ -11,7 +11,6 @@ from sqlalchemy import (
     BindParameter,
     Executable,
     Insert,
-    Integer,
     Table,
     Update,
     Uuid,
@@ -49,9 +48,11 @@ def lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str, 
     Everything that a transaction moves must be locked in one call of this or of :func:`post` before anything else: the
     rows are locked in the order of their names, empty ones included, so that no two transactions wait for each other.
     """
+    session.flush()
     names = sorted(accounts)
     _make(session, pool_id, names)
-    rows = session.execute(_LOCK, {"pool_id": pool_id, "names": names})
+    lock_accounts, _ = _locking(len(names))
+    rows = session.connection().execute(lock_accounts, _meant(pool_id, names))
     return {name: balance_pence for name, _, balance_pence in rows}
 
 
@@ -63,6 +64,8 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
 
     :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not.
     """
+    # What else the transaction changes is written before, not while everybody waits for the end of the chain.
+    session.flush()
     names = {name for transaction in transactions for name in transaction.accounts}
     accounts, head = _lock_all(session, pool_id, names)
     before = {name: account.balance_pence for name, account in accounts.items()}
@@ -89,12 +92,12 @@ def balances(session: Session, pool_id: UUID) -> dict[str, int]:
 def _lock_all(session: Session, pool_id: UUID, accounts: Iterable[str]) -> tuple[dict[str, _Locked], ledger_chain.Head]:
     """Lock accounts, then the end of the pool's chain: whoever holds that waits for nobody."""
     names = sorted(accounts)
-    given = {"pool_id": pool_id, "names": names, "wanted": len(names)}
-    rows = session.execute(_LOCK_ALL, given).all()
+    _, lock_all = _locking(len(names))
+    rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
     if not rows:
         # Made before any is locked: whoever makes one waits for nobody who waits for a lock.
         _make(session, pool_id, names)
-        rows = session.execute(_LOCK_ALL, given).all()
+        rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
     locked = {name: _Locked(id, balance_pence) for name, id, balance_pence, _, _ in rows}
     _, _, _, number, hash = rows[0]
     return locked, ledger_chain.Head(number, bytes(hash))
@@ -118,28 +121,25 @@ def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
     session.execute(insert_into(session, LedgerHead).values(row).on_conflict_do_nothing())
 
 
-def _locking() -> tuple[Executable, Executable]:
-    """Return what locks accounts in the order of their names: alone, and with the end of the chain after them.
+@lru_cache(256)
+def _locking(accounts: int) -> tuple[Executable, Executable]:
+    """Return what locks so many accounts in the order of their names: alone, and with the end of the chain after them.
 
-    The second locks all that it is given or, when one is not there, nothing, and finds no row then.
+    The second locks all of them or, when one is not there, nothing, and finds no row then.
     """
-    pool_id, wanted = bindparam("pool_id", type_=Uuid), bindparam("wanted", type_=Integer)
-    meant = (LedgerAccount.pool_id == pool_id, LedgerAccount.name.in_(bindparam("names", expanding=True)))
-    columns = (LedgerAccount.name, LedgerAccount.id, LedgerAccount.balance_pence)
-    alone = select(*columns).where(*meant).order_by(LedgerAccount.name).with_for_update()
-    there = select(func.count(LedgerAccount.id)).where(*meant).scalar_subquery()
-    accounts = alone.where(there == wanted).cte("accounts")
-    locked = select(func.count()).select_from(accounts).scalar_subquery()
-    head = (
-        select(LedgerHead.number, LedgerHead.hash)
-        .where(LedgerHead.pool_id == pool_id, locked == wanted)
-        .with_for_update()
-        .cte("head")
-    )
-    return alone, select(accounts, head).select_from(accounts.join(head, true()))
+    account, head = _table(LedgerAccount).c, _table(LedgerHead).c
+    pool_id = bindparam("pool_id", type_=Uuid)
+    meant = account.pool_id == pool_id, account.name.in_([bindparam(f"name_{place}") for place in range(accounts)])
+    alone = select(account.name, account.id, account.balance_pence).where(*meant).order_by(account.name)
+    there = select(func.count(account.id)).where(*meant).scalar_subquery()
+    locked = alone.where(there == accounts).with_for_update().cte("locked")
+    locked_all = select(func.count()).select_from(locked).scalar_subquery() == accounts
+    end = select(head.number, head.hash).where(head.pool_id == pool_id, locked_all).with_for_update().cte("chain_end")
+    return alone.with_for_update(), select(locked, end).select_from(locked.join(end, true()))
 
 
-_LOCK, _LOCK_ALL = _locking()
+def _meant(pool_id: UUID, names: Sequence[str]) -> dict[str, Any]:
+    return {"pool_id": pool_id} | {f"name_{place}": name for place, name in enumerate(names)}
 
 
 def _attribute(
@@ -268,7 +268,7 @@ def _write(
     rows.append(("head", {"pool": pool_id, "number": written[-1].head.number, "hash": written[-1].head.hash}))
     given = {f"{name}_{place}": value for place, (_, row) in enumerate(rows) for name, value in row.items()}
     for statement in _writing(tuple(what for what, _ in rows), session.get_bind().dialect.name == "postgresql"):
-        session.execute(statement, given)
+        session.connection().execute(statement, given)
 
 
 def _change(what: str, place: int) -> Insert | Update:

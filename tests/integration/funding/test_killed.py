@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import UUID
 
@@ -65,15 +66,16 @@ class Pool:
         first = max(1, max(self.answers, default=0) + 1 - again)
         url = self.funding.database.url.render_as_string(hide_password=False)
         command = [sys.executable, "-m", "tests.support.poster", url, self.pool_id, self.award_id]
-        with subprocess.Popen(
-            [*command, *map(str, (first, last, *statements))], stdout=subprocess.PIPE, text=True
-        ) as process:
+        # A file, which takes any number of lines; a pipe would make the process wait for its reader.
+        with TemporaryFile("w+") as told:
+            process = subprocess.Popen([*command, *map(str, (first, last, *statements))], stdout=told, text=True)
             try:
                 yield process
             finally:
                 process.kill()
-                assert process.stdout
-                for line in process.stdout:
+                process.wait()
+                told.seek(0)
+                for line in told:
                     if line.endswith("\n"):
                         number, answer = json.loads(line)
                         assert self.answers.setdefault(number, answer) == answer
