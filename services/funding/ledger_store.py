@@ -98,9 +98,8 @@ def _lock_all(session: Session, pool_id: UUID, accounts: Iterable[str]) -> tuple
         # Made before any is locked: whoever makes one waits for nobody who waits for a lock.
         _make(session, pool_id, names)
         rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
-    locked = {name: _Locked(id, balance_pence) for name, id, balance_pence, _, _ in rows}
-    _, _, _, number, hash = rows[0]
-    return locked, ledger_chain.Head(number, bytes(hash))
+    locked = {row.name: _Locked(row.id, row.balance_pence) for row in rows if row.name is not None}
+    return locked, ledger_chain.Head(rows[0].number, bytes(rows[0].hash))
 
 
 def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
@@ -135,7 +134,7 @@ def _locking(accounts: int) -> tuple[Executable, Executable]:
     locked = alone.where(there == accounts).with_for_update().cte("locked")
     locked_all = select(func.count()).select_from(locked).scalar_subquery() == accounts
     end = select(head.number, head.hash).where(head.pool_id == pool_id, locked_all).with_for_update().cte("chain_end")
-    return alone.with_for_update(), select(locked, end).select_from(locked.join(end, true()))
+    return alone.with_for_update(), select(locked, end).select_from(end.outerjoin(locked, true()))
 
 
 def _meant(pool_id: UUID, names: Sequence[str]) -> dict[str, Any]:
