@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import audit, backlog, latency, proposals, relay_throughput
+from benchmarks import audit, backlog, latency, ledger, proposals, relay_throughput
 from benchmarks.results import Figure, machine
 from tests.support import servers
 
@@ -19,6 +19,7 @@ MEASUREMENTS = {
     "backlog": backlog.measure,
     "audit": audit.measure,
     "proposals": proposals.measure,
+    "ledger": ledger.measure,
 }
 
 

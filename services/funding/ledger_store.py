@@ -3,9 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Executable,
+    Insert,
+    Table,
+    Update,
+    Uuid,
+    bindparam,
+    func,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from services.funding import attribution, ledger, ledger_chain
@@ -33,18 +48,28 @@ def lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str, 
     Everything that a transaction moves must be locked in one call of this or of :func:`post` before anything else: the
     rows are locked in the order of their names, empty ones included, so that no two transactions wait for each other.
     """
-    return {name: account.balance_pence for name, account in _lock(session, pool_id, accounts).items()}
+    session.flush()
+    names = sorted(accounts)
+    _make(session, pool_id, names)
+    lock_accounts, _ = _locking(len(names))
+    rows = session.connection().execute(lock_accounts, _meant(pool_id, names))
+    return {name: balance_pence for name, _, balance_pence in rows}
 
 
 def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transaction]) -> None:
     """Write transactions, bind them into the pool's chain and move the balances, all or none.
 
+    Nobody else of the pool can write between the first of its statements and the end of the transaction, so there are
+    as few as can be: one that locks, and one that writes where the database takes several changes in one.
+
     :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not.
     """
-    accounts = _lock(session, pool_id, {name for transaction in transactions for name in transaction.accounts})
+    # What else the transaction changes is written before, not while everybody waits for the end of the chain.
+    session.flush()
+    names = {name for transaction in transactions for name in transaction.accounts}
+    accounts, head = _lock_all(session, pool_id, names)
     before = {name: account.balance_pence for name, account in accounts.items()}
     after = before
-    head = _lock_head(session, pool_id)
     recorded_at = clock.now()
     written: list[_Written] = []
     for transaction in transactions:
@@ -52,12 +77,8 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
         entry = _entry(transaction, recorded_at, _attribute(session, pool_id, transaction, after))
         head = ledger_chain.extend(head, entry)
         written.append(_Written(head, entry, next(iter(transaction.paid), None)))
-    _write(session, pool_id, written, accounts)
-    changed = [name for name in accounts if after[name] != before[name]]
-    session.execute(
-        update(LedgerAccount), [{"id": accounts[name].id, "balance_pence": after[name]} for name in changed]
-    )
-    session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(number=head.number, hash=head.hash))
+    changed = {accounts[name].id: after[name] for name in accounts if after[name] != before[name]}
+    _write(session, pool_id, written, accounts, changed)
 
 
 def has(session: Session, pool_id: UUID, key: str) -> bool:
@@ -74,8 +95,21 @@ def balances(session: Session, pool_id: UUID) -> dict[str, int]:
     return dict(rows.all())
 
 
-def _lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str, _Locked]:
+def _lock_all(session: Session, pool_id: UUID, accounts: Iterable[str]) -> tuple[dict[str, _Locked], ledger_chain.Head]:
+    """Lock accounts, then the end of the pool's chain: whoever holds that waits for nobody."""
     names = sorted(accounts)
+    _, lock_all = _locking(len(names))
+    rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
+    if not rows:
+        # Made before any is locked: whoever makes one waits for nobody who waits for a lock.
+        _make(session, pool_id, names)
+        rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
+    locked = {row.name: _Locked(row.id, row.balance_pence) for row in rows if row.name is not None}
+    return locked, ledger_chain.Head(rows[0].number, bytes(rows[0].hash))
+
+
+def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
+    """Make the accounts that are not there yet, in order, and the beginning of the pool's chain."""
     accounts_to_make = [
         {
             "id": ids.new_id(),
@@ -87,24 +121,30 @@ def _lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str,
         for name in names
     ]
     session.execute(insert_into(session, LedgerAccount).values(accounts_to_make).on_conflict_do_nothing())
-    rows = session.execute(
-        select(LedgerAccount.name, LedgerAccount.id, LedgerAccount.balance_pence)
-        .where(LedgerAccount.pool_id == pool_id, LedgerAccount.name.in_(names))
-        .order_by(LedgerAccount.name)
-        .with_for_update()
-    )
-    return {name: _Locked(id, balance_pence) for name, id, balance_pence in rows}
-
-
-def _lock_head(session: Session, pool_id: UUID) -> ledger_chain.Head:
-    """Lock the end of a pool's chain, after the accounts: whoever holds it waits for nobody."""
     beginning = ledger_chain.beginning(pool_id)
     row = {"pool_id": pool_id, "number": beginning.number, "hash": beginning.hash}
     session.execute(insert_into(session, LedgerHead).values(row).on_conflict_do_nothing())
-    number, hash = session.execute(
-        select(LedgerHead.number, LedgerHead.hash).where(LedgerHead.pool_id == pool_id).with_for_update()
-    ).one()
-    return ledger_chain.Head(number, bytes(hash))
+
+
+@lru_cache(256)
+def _locking(accounts: int) -> tuple[Executable, Executable]:
+    """Return what locks so many accounts in the order of their names: alone, and with the end of the chain after them.
+
+    The second locks all of them or, when one is not there, nothing, and finds no row then.
+    """
+    account, head = _table(LedgerAccount).c, _table(LedgerHead).c
+    pool_id = bindparam("pool_id", type_=Uuid)
+    meant = account.pool_id == pool_id, account.name.in_([bindparam(f"name_{place}") for place in range(accounts)])
+    alone = select(account.name, account.id, account.balance_pence).where(*meant).order_by(account.name)
+    there = select(func.count(account.id)).where(*meant).scalar_subquery()
+    locked = alone.where(there == accounts).with_for_update().cte("locked")
+    locked_all = select(func.count()).select_from(locked).scalar_subquery() == accounts
+    end = select(head.number, head.hash).where(head.pool_id == pool_id, locked_all).with_for_update().cte("chain_end")
+    return alone.with_for_update(), select(locked, end).select_from(end.outerjoin(locked, true()))
+
+
+def _meant(pool_id: UUID, names: Sequence[str]) -> dict[str, Any]:
+    return {"pool_id": pool_id} | {f"name_{place}": name for place, name in enumerate(names)}
 
 
 def _attribute(
@@ -188,43 +228,89 @@ def _entry(transaction: ledger.Transaction, recorded_at: datetime, attributed: M
     )
 
 
-def _write(session: Session, pool_id: UUID, written: Sequence[_Written], accounts: Mapping[str, _Locked]) -> None:
-    session.execute(
-        insert(LedgerTransaction),
-        [
-            {
-                "id": row.entry.id,
-                "pool_id": pool_id,
-                "number": row.head.number,
-                "hash": row.head.hash,
-                "key": row.entry.key,
-                "kind": row.entry.kind,
-                "effective_on": row.entry.effective_on,
-                "recorded_at": row.entry.recorded_at,
-                "author": row.entry.author,
-                "approver": row.entry.approver,
-                "about": row.entry.about,
-            }
-            for row in written
-        ],
-    )
-    session.execute(
-        insert(LedgerPosting),
-        [
-            {"transaction_id": row.entry.id, "account_id": accounts[name].id, "amount_pence": amount_pence}
-            for row in written
-            for name, amount_pence in row.entry.postings.items()
-        ],
-    )
-    attributions = [
-        {
-            "transaction_id": row.entry.id,
-            "council": council,
-            "project_id": row.project_id,
-            "amount_pence": amount_pence,
-        }
-        for row in written
-        for council, amount_pence in row.entry.attribution.items()
-    ]
-    if attributions:
-        session.execute(insert(LedgerAttribution), attributions)
+def _write(
+    session: Session,
+    pool_id: UUID,
+    written: Sequence[_Written],
+    accounts: Mapping[str, _Locked],
+    balances_pence: Mapping[UUID, int],
+) -> None:
+    rows: list[tuple[str, dict[str, Any]]] = []
+    for each in written:
+        head, entry = each.head, each.entry
+        rows.append(
+            (
+                "transaction",
+                {
+                    "id": entry.id,
+                    "pool_id": pool_id,
+                    "number": head.number,
+                    "hash": head.hash,
+                    "key": entry.key,
+                    "kind": entry.kind,
+                    "effective_on": entry.effective_on,
+                    "recorded_at": entry.recorded_at,
+                    "author": entry.author,
+                    "approver": entry.approver,
+                    "about": entry.about,
+                },
+            )
+        )
+        rows += [
+            ("posting", {"transaction_id": entry.id, "account_id": accounts[name].id, "amount_pence": amount_pence})
+            for name, amount_pence in entry.postings.items()
+        ]
+        rows += [
+            (
+                "attribution",
+                {
+                    "transaction_id": entry.id,
+                    "council": council,
+                    "project_id": each.project_id,
+                    "amount_pence": amount_pence,
+                },
+            )
+            for council, amount_pence in entry.attribution.items()
+        ]
+    rows += [("balance", {"account": id, "balance_pence": pence}) for id, pence in balances_pence.items()]
+    rows.append(("head", {"pool": pool_id, "number": written[-1].head.number, "hash": written[-1].head.hash}))
+    given = {f"{name}_{place}": value for place, (_, row) in enumerate(rows) for name, value in row.items()}
+    for statement in _writing(tuple(what for what, _ in rows), session.get_bind().dialect.name == "postgresql"):
+        session.connection().execute(statement, given)
+
+
+def _change(what: str, place: int) -> Insert | Update:
+    """Return the statement that writes one row; the names of what it is given end with its place among the rows."""
+
+    def given(column: str, type_: Any = None) -> BindParameter[Any]:
+        return bindparam(f"{column}_{place}", type_=type_)
+
+    match what:
+        case "balance":
+            accounts = _table(LedgerAccount)
+            return (
+                update(accounts).where(accounts.c.id == given("account")).values(balance_pence=given("balance_pence"))
+            )
+        case "head":
+            heads = _table(LedgerHead)
+            where = heads.c.pool_id == given("pool")
+            return update(heads).where(where).values(number=given("number"), hash=given("hash"))
+    table = _table({"transaction": LedgerTransaction, "posting": LedgerPosting, "attribution": LedgerAttribution}[what])
+    return insert(table).values({column.name: given(column.name, column.type) for column in table.columns})
+
+
+def _table(model: type[Any]) -> Table:
+    return cast(Table, model.__table__)
+
+
+@lru_cache(256)
+def _writing(rows: tuple[str, ...], at_once: bool) -> list[Insert | Update]:
+    """Return what writes rows of some kinds: a statement for each, or one of which the others are parts.
+
+    :param at_once: whether the database takes several changes in one statement; SQLite does not.
+    """
+    changes = [_change(what, place) for place, what in enumerate(rows)]
+    if not at_once:
+        return changes
+    *first, last = changes
+    return [last.add_cte(*(change.cte(f"change_{place}") for place, change in enumerate(first)))]

@@ -536,7 +536,10 @@ class LedgerTransaction(Base):
     approver: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
     about: Mapped[dict[str, str]] = mapped_column(Json)
 
-    postings: Mapped[list["LedgerPosting"]] = relationship(viewonly=True)
+    # From where to where, and always in the same order: what was shown once is shown alike for ever.
+    postings: Mapped[list["LedgerPosting"]] = relationship(
+        viewonly=True, order_by="LedgerPosting.amount_pence, LedgerPosting.account_id"
+    )
     attributions: Mapped[list["LedgerAttribution"]] = relationship(viewonly=True, order_by="LedgerAttribution.council")
 
     __table_args__ = (

@@ -115,8 +115,13 @@ def content(
         "match_funding_pence": 0,
         "costs": [{"year": "2026-27", "category": "staff", "amount_pence": total_pence or 1}],
         "milestones": [
-            {"key": key, "title": f"{key.title()} passed", "due_on": f"2027-0{number}-28", "tranche_pence": pence}
-            for number, (key, pence) in enumerate(tranches, start=1)
+            {
+                "key": key,
+                "title": f"{key.title()} passed",
+                "due_on": date(2027 + months // 12, months % 12 + 1, 28).isoformat(),
+                "tranche_pence": pence,
+            }
+            for months, (key, pence) in enumerate(tranches)
         ],
         "benefits": [
             {

@@ -1,7 +1,7 @@
 """Many at once: nothing is overdrawn, nothing happens twice, and nobody has to be run again."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier, Lock
@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store, schemas
@@ -21,6 +22,7 @@ from shared.errors import Conflict
 from shared.fields import Command
 from shared.messaging.by_the_clock import jobs_of
 from shared.security.principal import APPROVER, Principal
+from shared.storage.database import Database
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
@@ -33,6 +35,8 @@ from tests.support.funding import (
     officer,
     proposer,
 )
+
+SPENDERS = 50
 
 Work = Callable[[Session], Any]
 
@@ -318,3 +322,59 @@ def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> 
     pool = funding.call(APPROVER_BEN, "get_pool", pool_id=pool_id)
     sequences = [event.sequence for event in funding.recorded() if event.subject == pool_id]
     assert sequences == list(range(1, pool["version"] + 1))
+
+
+@pytest.fixture
+def crowd(funding: Funding) -> Iterator[Funding]:
+    """The funding service with a connection for each of the spenders."""
+    url = funding.database.url.render_as_string(hide_password=False)
+    database = Database(url, pool_size=SPENDERS)
+    yield Funding(database) if database.is_postgresql else funding  # SQLite's writers take turns in one Database.
+    database.close()
+
+
+def deadlocks(funding: Funding) -> int:
+    """How many deadlocks PostgreSQL has broken in this database. What a connection met is told when it is closed."""
+    if not funding.database.is_postgresql:
+        return 0
+    funding.database.engine.dispose()
+    counted = text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    with funding.database.engine.connect() as connection:
+        return int(connection.execute(counted).scalar_one())
+
+
+def test_fifty_spenders_at_once_lose_and_overspend_nothing(funding: Funding, crowd: Funding) -> None:
+    """Offers for more than is there, beside all else that moves its money: each is done or refused, to the penny."""
+    pool_id = funding.funded_pool(400_000_00)
+    accepted, declined, paid = ([funding.approved_offer(pool_id) for _ in range(4)] for _ in range(3))
+    for award in paid:
+        funding.approved_drawdown(funding.call(officer(EDINBURGH), "accept_award", award_id=award["award_id"]))
+    councils = (EDINBURGH, ABERDEENSHIRE, FIFE)
+    receipts = [receive(pool_id, councils[number % 3], f"BACS-{number % 12}") for number in range(15)]
+    works = [
+        *(offer(pool_id, funding.candidate()) for _ in range(SPENDERS - 27)),
+        *map(accept, accepted),
+        *map(decline, declined),
+        *(pay(award, f"PAY-{number}") for number, award in enumerate(paid)),
+        *receipts,
+    ]
+    before = deadlocks(crowd)
+    assert len(works) == SPENDERS
+    results = all_at_once(crowd, works[::2] + works[1::2])
+    assert deadlocks(crowd) == before
+
+    codes = codes_of(results)
+    offered = codes["done"] - 27
+    assert set(codes) == {"done", "insufficient_funds"}
+    # 100,000 pounds were free; four declined offers and twelve receipts freed 112,000 more, in time or too late.
+    assert 4 <= offered <= 8
+    assert funding.position(pool_id) == {
+        "available": (212_000 - offered * 25_000) * 100,
+        "reserved": offered * 25_000_00,
+        "committed": (4 * 25_000 + 4 * 15_000) * 100,
+        "paid": 4 * 10_000_00,
+        "received": 412_000_00,
+    }
+    written = 17 + 24 + offered
+    check = funding.call(TREASURER_ANN, "verify_ledger", pool_id=pool_id)
+    assert check == {"ok": True, "problems": [], "transactions": written, "postings": 2 * written}

@@ -1,0 +1,548 @@
+"""Whatever is done to a pool, in whatever order: its ledger is what a page of plain Python says (``support/book.py``).
+
+The walk drives the service through its own methods and events: several years and schemes, councils that join, partial,
+excess and repeated receipts, awards that are accepted, declined or lapse, drawdowns, and every call again with its key.
+After each step the balances are the model's, history is as it was, the ledger passes its own check, and each payment is
+attributed to the penny.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test as run
+
+from services.funding import ledger_store
+from shared import clock
+from shared.councils import all_councils
+from shared.errors import CommonwealError
+from shared.security.principal import APPROVER, TREASURER, Principal
+from tests.support.book import Book, Entry, split
+from tests.support.funding import (
+    ABERDEENSHIRE,
+    APPROVER_BEN,
+    EDINBURGH,
+    FIFE,
+    NOW,
+    TREASURER_ANN,
+    Funding,
+    milestone_achieved,
+    officer,
+    proposer,
+)
+
+GLASGOW = "S12000049"
+STRANGER = "S12000023"
+COUNCILS = (ABERDEENSHIRE, EDINBURGH, FIFE, GLASGOW)
+YEARS = {"2026-27": "2027-03-31", "2027-28": "2028-03-31", "2028-29": "2029-03-31"}
+BOTH_ROLES_ANN = Principal(TREASURER_ANN.subject, frozenset({TREASURER, APPROVER}))
+
+which = st.integers(min_value=0, max_value=19)
+pence = st.one_of(st.integers(1, 9), st.integers(1, 5_000_00), st.sampled_from([33_33, 100_000_00]))
+some_days = st.integers(0, 40)
+
+
+@dataclass
+class Part:
+    """A tranche, as the model sees it."""
+
+    pence: int
+    state: str = "locked"
+
+
+@dataclass
+class Promise:
+    """An award, as the model sees it."""
+
+    award: dict[str, Any]
+    expires_on: str
+    parts: dict[str, Part]
+    state: str = "offered"
+    approved: bool = False
+
+    @property
+    def pence(self) -> int:
+        return sum(part.pence for part in self.parts.values())
+
+    @property
+    def named(self) -> dict[str, str]:
+        return {"award_id": self.award["award_id"]}
+
+    @property
+    def next_part(self) -> str | None:
+        """The first tranche that is not paid yet."""
+        return next((key for key, part in self.parts.items() if part.state != "paid"), None)
+
+    @property
+    def reserved(self) -> str:
+        return f"reserved:{self.award['proposal_id']}"
+
+    @property
+    def committed(self) -> str:
+        return f"committed:{self.award['project_id']}"
+
+    @property
+    def paid(self) -> str:
+        return f"paid:{self.award['project_id']}"
+
+
+@dataclass
+class Answered:
+    """A call that was carried out, to be repeated."""
+
+    who: Principal
+    method: str
+    arguments: dict[str, Any]
+    answer: dict[str, Any]
+
+
+class Walk(RuleBasedStateMachine):
+    """Does whatever the people of a pool can do; the model knows before each step what must come of it.
+
+    :param funding: the service on a database, in which each walk has a pool of its own.
+    :param at: its clock.
+    :param reached: counts what was carried out and what was refused, over all walks.
+    """
+
+    def __init__(self, funding: Funding, at: clock.FixedClock, reached: Counter[str]) -> None:
+        super().__init__()
+        self.funding, self.clock, self.reached = funding, at, reached
+        self.clock.at = NOW
+        self.book = Book()
+        self.members: dict[str, str] = {}
+        self.pledged_years: set[str] = set()
+        self.receipts: dict[str, dict[str, Any]] = {}
+        self.promises: list[Promise] = []
+        self.payments: list[dict[str, Any]] = []
+        self.answered: list[Answered] = []
+        self.listed: list[dict[str, Any]] = []
+        self.names = 0
+
+    # --- how a step is taken ----------------------------------------------------------------------------------------
+
+    @property
+    def today(self) -> str:
+        return self.clock.at.date().isoformat()
+
+    def day(self, days_ago: int) -> str:
+        return (self.clock.at.date() - timedelta(days_ago)).isoformat()
+
+    def name(self, kind: str) -> str:
+        self.names += 1
+        return f"{kind}-{self.pool_id[-12:]}-{self.names}"
+
+    def call(self, who: Principal, method: str, **arguments: Any) -> dict[str, Any]:
+        """Make a call that must be carried out."""
+        arguments["idempotency_key"] = self.name("key")
+        answer = self.funding.call(who, method, **arguments)
+        self.answered.append(Answered(who, method, arguments, answer))
+        self.reached[method] += 1
+        return answer
+
+    def refused(self, who: Principal, method: str, **arguments: Any) -> str:
+        """Make a call that must be refused; returns the code."""
+        with pytest.raises(CommonwealError) as refusal:
+            self.funding.call(who, method, **arguments)
+        self.reached[refusal.value.code] += 1
+        return refusal.value.code
+
+    def one_of(self, number: int, promises: Iterable[Promise]) -> Promise:
+        found = list(promises)
+        return found[number % len(found)]
+
+    # --- money in ---------------------------------------------------------------------------------------------------
+
+    @initialize()
+    def open(self) -> None:
+        self.pool_id = self.funding.pool(ABERDEENSHIRE, EDINBURGH)
+        self.members = dict.fromkeys((ABERDEENSHIRE, EDINBURGH), "2026-04-01")
+
+    @precondition(lambda self: len(self.members) < len(COUNCILS))
+    @rule(council=st.sampled_from(COUNCILS), year=st.sampled_from(sorted(YEARS)))
+    def join(self, council: str, year: str) -> None:
+        joining = {"pool_id": self.pool_id, "council": council, "joins_on": YEARS[year]}
+        if council in self.members:
+            assert self.refused(TREASURER_ANN, "add_member", **joining) == "already_member"
+            return
+        self.call(TREASURER_ANN, "add_member", **joining)
+        self.members[council] = YEARS[year]
+
+    @precondition(lambda self: len(self.pledged_years) < len(YEARS))
+    @rule(
+        year=st.sampled_from(sorted(YEARS)),
+        total=pence,
+        scheme=st.sampled_from(["equal", "population", "fixed"]),
+        weights=st.lists(st.integers(0, 3), min_size=len(COUNCILS), max_size=len(COUNCILS)).filter(any),
+    )
+    def pledge(self, year: str, total: int, scheme: str, weights: list[int]) -> None:
+        payers = sorted(council for council, joins_on in self.members.items() if joins_on <= YEARS[year])
+        population = {council: all_councils()[council].population for council in payers}
+        drawn = dict(zip(payers, weights, strict=False))
+        if scheme == "fixed" and not any(drawn.values()):
+            drawn[payers[0]] = 1
+        shares = split(total, {"equal": dict.fromkeys(payers, 1), "population": population, "fixed": drawn}[scheme])
+        pledging: dict[str, Any] = {
+            "pool_id": self.pool_id, "year": year, "total_pence": total, "scheme": scheme
+        }  # fmt: skip
+        if scheme == "fixed":
+            pledging["fixed"] = shares
+        if year in self.pledged_years:
+            assert self.refused(TREASURER_ANN, "set_contributions", **pledging) == "contributions_set"
+            return
+        answer = self.call(TREASURER_ANN, "set_contributions", **pledging)
+        assert {share["council"]: share["amount_pence"] for share in answer["shares"]} == shares
+        self.pledged_years.add(year)
+        for council, share in shares.items():
+            if share:
+                self.book.move("pledge", self.today, f"council:{council}", f"pledged:{council}", share)
+
+    @rule(council=st.sampled_from((ABERDEENSHIRE, EDINBURGH, *COUNCILS)), amount=pence, days_ago=some_days)
+    def receive(self, council: str, amount: int, days_ago: int) -> None:
+        self._receive(council, amount, self.day(days_ago))
+
+    @rule(council=st.sampled_from(COUNCILS), part=st.sampled_from([1, 2, 3]), days_ago=some_days)
+    def receive_what_was_pledged(self, council: str, part: int, days_ago: int) -> None:
+        """All of it, or a part."""
+        outstanding = self.book.accounts[f"pledged:{council}"]
+        if outstanding >= part:
+            self._receive(council, outstanding // part, self.day(days_ago))
+
+    def _receive(self, council: str, amount: int, on: str) -> None:
+        facts = {
+            "pool_id": self.pool_id,
+            "council": council,
+            "amount_pence": amount,
+            "bank_reference": self.name("BACS"),
+            "received_on": on,
+        }
+        if council not in self.members:
+            assert self.refused(TREASURER_ANN, "record_receipt", **facts) == "not_a_member"
+            return
+        answer = self.call(TREASURER_ANN, "record_receipt", **facts)
+        assert answer["unpledged_pence"] == self.book.receive(council, amount, on)
+        self.receipts[facts["bank_reference"]] = facts
+
+    @precondition(lambda self: self.receipts)
+    @rule(number=which, other=st.booleans())
+    def receive_again(self, number: int, other: bool) -> None:
+        facts = list(self.receipts.values())[number % len(self.receipts)]
+        if other:
+            changed = facts | {"amount_pence": facts["amount_pence"] + 1}
+            assert self.refused(TREASURER_ANN, "record_receipt", **changed) == "reference_used"
+        else:
+            self.call(TREASURER_ANN, "record_receipt", **facts)
+
+    # --- awards -----------------------------------------------------------------------------------------------------
+
+    @rule(
+        lead=st.sampled_from(COUNCILS),
+        amounts=st.lists(st.one_of(st.just(0), pence), min_size=1, max_size=3).filter(any),
+        days=st.integers(1, 60),
+    )
+    def offer(self, lead: str, amounts: list[int], days: int) -> None:
+        tranches = tuple(zip(("alpha", "beta", "live"), amounts, strict=False))
+        proposal_id = self.funding.candidate(lead=lead, participants=(STRANGER,), tranches=tranches)
+        self._offer(lead, proposal_id, {key: Part(amount) for key, amount in tranches if amount}, days)
+
+    @rule(lead=st.sampled_from((ABERDEENSHIRE, EDINBURGH)), part=st.sampled_from([1, 2, 5]), days=st.integers(1, 60))
+    def offer_of_what_is_there(self, lead: str, part: int, days: int) -> None:
+        """To the last penny, or a part of it in two tranches."""
+        amount = self.book.accounts["available"] // part
+        if amount < 2:
+            return
+        tranches = (("alpha", amount // 2), ("live", amount - amount // 2))
+        proposal_id = self.funding.candidate(lead=lead, participants=(STRANGER,), tranches=tranches)
+        self._offer(lead, proposal_id, {key: Part(each) for key, each in tranches}, days)
+
+    def _offer(self, lead: str, proposal_id: str, parts: dict[str, Part], days: int) -> None:
+        expires_on = self.day(-days)
+        amount = sum(part.pence for part in parts.values())
+        offering = {
+            "pool_id": self.pool_id,
+            "proposal_id": proposal_id,
+            "amount_pence": amount,
+            "expires_on": expires_on,
+        }
+        live = any(
+            promise.award["proposal_id"] == proposal_id and promise.state in ("offered", "active")
+            for promise in self.promises
+        )
+        if lead not in self.members:
+            assert self.refused(TREASURER_ANN, "offer_award", **offering) == "not_a_member"
+        elif live:
+            assert self.refused(TREASURER_ANN, "offer_award", **offering) == "award_exists"
+        elif amount > self.book.accounts["available"]:
+            assert self.refused(TREASURER_ANN, "offer_award", **offering) == "insufficient_funds"
+        else:
+            promise = Promise(self.call(TREASURER_ANN, "offer_award", **offering), expires_on, parts)
+            self.promises.append(promise)
+            self.book.move("reserve", self.today, "available", promise.reserved, amount)
+
+    @precondition(lambda self: self.promises)
+    @rule(number=which, days=st.integers(1, 60))
+    def offer_again(self, number: int, days: int) -> None:
+        before = self.one_of(number, self.promises)
+        parts = {key: Part(part.pence) for key, part in before.parts.items()}
+        self._offer(before.award["lead_council"], before.award["proposal_id"], parts, days)
+
+    def in_state(self, *states: str) -> list[Promise]:
+        return [promise for promise in self.promises if promise.state in states]
+
+    @precondition(lambda self: self.unfinished())
+    @rule(number=which, steps=st.integers(1, 4))
+    def go_on(self, number: int, steps: int) -> None:
+        """Take an award some steps further on its way: approved, accepted, and tranche by tranche to its payment."""
+        promise = self.one_of(number, self.unfinished())
+        for _ in range(steps):
+            if promise.state == "offered":
+                self.accept(promise) if promise.approved else self.approve(promise)
+            elif (key := promise.next_part) is not None:
+                step = {
+                    "locked": self.achieve,
+                    "claimable": self.request,
+                    "requested": self.judge,
+                    "approved": self.pay,
+                }
+                step[promise.parts[key].state](promise, key)
+
+    def unfinished(self) -> list[Promise]:
+        return [promise for promise in self.in_state("offered", "active") if promise.next_part]
+
+    @precondition(lambda self: self.promises)
+    @rule(number=which, key=st.sampled_from(["alpha", "beta", "live"]), action=which)
+    def out_of_turn(self, number: int, key: str, action: int) -> None:
+        """Try something with an award, whether it is its turn or not."""
+        promise = self.one_of(number, self.promises)
+        of_award = (self.approve, self.approve_by_one, self.accept, self.decline)
+        of_part = (self.achieve, self.request, self.judge, self.reject, self.pay, self.pay_with_a_used_reference)
+        if promise.state == "active" and key in promise.parts:
+            of_part[action % len(of_part)](promise, key)
+        else:
+            of_award[action % len(of_award)](promise)
+
+    @precondition(lambda self: self.in_state("offered"))
+    @rule(number=which)
+    def decline_one(self, number: int) -> None:
+        self.decline(self.one_of(number, self.in_state("offered")))
+
+    def approve(self, promise: Promise) -> None:
+        if promise.state != "offered" or promise.approved:
+            code = "award_not_offered" if promise.state != "offered" else "already_approved"
+            assert self.refused(APPROVER_BEN, "approve_award", **promise.named) == code
+            return
+        self.call(APPROVER_BEN, "approve_award", **promise.named)
+        promise.approved = True
+
+    def approve_by_one(self, promise: Promise) -> None:
+        if promise.state == "offered" and not promise.approved:
+            assert self.refused(BOTH_ROLES_ANN, "approve_award", **promise.named) == "two_people"
+
+    def accept(self, promise: Promise) -> None:
+        who = officer(promise.award["lead_council"])
+        if (code := self._cannot_be_answered(promise)) is not None:
+            assert self.refused(who, "accept_award", **promise.named) == code
+            return
+        promise.award = self.call(who, "accept_award", **promise.named)
+        promise.state = "active"
+        self.book.move("commit", self.today, promise.reserved, promise.committed, promise.pence)
+
+    def decline(self, promise: Promise) -> None:
+        who = officer(promise.award["lead_council"])
+        if (code := self._cannot_be_answered(promise)) is not None:
+            assert self.refused(who, "decline_award", reason="No staff.", **promise.named) == code
+            return
+        self.call(who, "decline_award", reason="No staff.", **promise.named)
+        promise.state = "declined"
+        self.book.move("release", self.today, promise.reserved, "available", promise.pence)
+
+    def _cannot_be_answered(self, promise: Promise) -> str | None:
+        if promise.state != "offered":
+            return "award_not_offered"
+        return None if promise.approved else "offer_not_approved"
+
+    @rule(days=st.sampled_from([0, 1, 1, 7, 7, 45]))
+    def time_passes(self, days: int) -> None:
+        """And whatever is due by the clock is done."""
+        self.clock.advance(timedelta(days))
+        self.funding.tick()
+        for promise in self.in_state("offered"):
+            if promise.expires_on < self.today:
+                promise.state = "lapsed"
+                self.book.move("release", self.today, promise.reserved, "available", promise.pence)
+
+    # --- drawdowns --------------------------------------------------------------------------------------------------
+
+    def achieve(self, promise: Promise, key: str) -> None:
+        """Outcomes tells of a milestone, perhaps not for the first time."""
+        self.funding.receive(milestone_achieved(promise.award, key))
+        if promise.parts[key].state == "locked":
+            promise.parts[key].state = "claimable"
+
+    def request(self, promise: Promise, key: str) -> None:
+        part, who = promise.parts[key], proposer(promise.award["lead_council"])
+        arguments = {**promise.named, "tranche": key, "evidence": "The report."}
+        if part.state != "claimable":
+            code = "tranche_locked" if part.state == "locked" else "tranche_not_claimable"
+            assert self.refused(who, "request_drawdown", **arguments) == code
+            return
+        self.call(who, "request_drawdown", **arguments)
+        part.state = "requested"
+
+    def judge(self, promise: Promise, key: str) -> None:
+        part, arguments = promise.parts[key], {**promise.named, "tranche": key}
+        if part.state != "requested":
+            assert self.refused(APPROVER_BEN, "approve_drawdown", **arguments) == "tranche_not_requested"
+            return
+        self.call(APPROVER_BEN, "approve_drawdown", **arguments)
+        part.state = "approved"
+
+    def reject(self, promise: Promise, key: str) -> None:
+        part, arguments = promise.parts[key], {**promise.named, "tranche": key, "reason": "No evidence."}
+        if part.state != "requested":
+            assert self.refused(APPROVER_BEN, "reject_drawdown", **arguments) == "tranche_not_requested"
+            return
+        self.call(APPROVER_BEN, "reject_drawdown", **arguments)
+        part.state = "claimable"
+
+    def pay(self, promise: Promise, key: str) -> None:
+        part = promise.parts[key]
+        paying = {**promise.named, "tranche": key, "payment_reference": self.name("PAY"), "paid_on": self.today}
+        if part.state != "approved":
+            assert self.refused(TREASURER_ANN, "record_payment", **paying) == "tranche_not_approved"
+            return
+        self.call(TREASURER_ANN, "record_payment", **paying)
+        part.state = "paid"
+        self.payments.append(paying)
+        self.book.move("pay", self.today, promise.committed, promise.paid, part.pence)
+
+    def pay_with_a_used_reference(self, promise: Promise, key: str) -> None:
+        for first in self.payments[-1:]:
+            this = {**promise.named, "tranche": key}
+            paying = {**first, **this}
+            if paying == first:
+                self.call(TREASURER_ANN, "record_payment", **paying)
+            else:
+                assert self.refused(TREASURER_ANN, "record_payment", **paying) == "reference_used"
+
+    # --- everything again -------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.answered)
+    @rule(number=which, changed=st.booleans())
+    def call_again(self, number: int, changed: bool) -> None:
+        """With its key: the first answer, and nothing happens; another request with that key is refused."""
+        first = self.answered[-1 - number % len(self.answered)]
+        if changed:
+            arguments = first.arguments | {"pool_id" if "pool_id" in first.arguments else "award_id": str(UUID(int=1))}
+            assert self.refused(first.who, first.method, **arguments) == "idempotency_key_reused"
+        else:
+            assert self.funding.call(first.who, first.method, **first.arguments) == first.answer
+
+    # --- what holds after every step --------------------------------------------------------------------------------
+
+    @invariant()
+    def the_balances_are_the_models(self) -> None:
+        pool = self.funding.call(TREASURER_ANN, "get_pool", pool_id=self.pool_id)
+        assert pool["position"] == self.book.position()
+        assert {
+            member["council"]: (member["pledged_pence"], member["received_pence"]) for member in pool["members"]
+        } == {
+            council: (self.book.accounts[f"pledged:{council}"], self.book.paid_in(council)) for council in self.members
+        }
+        accounts = self.funding.database.run(lambda session: ledger_store.balances(session, UUID(self.pool_id)))
+        assert Counter(accounts) == self.book.accounts  # Counters take a missing account for an empty one.
+        assert sum(accounts.values()) == 0
+        assert all(held >= 0 for account, held in accounts.items() if not account.startswith("council:"))
+
+    @invariant()
+    def history_is_as_it_was_and_goes_on_as_the_model(self) -> None:
+        listed = self._transactions()
+        assert listed[: len(self.listed)] == self.listed
+        assert [transaction["number"] for transaction in listed] == list(range(1, len(listed) + 1))
+        assert len({transaction["hash"] for transaction in listed}) == len(listed)
+        # What was written in one step may stand in any order: two offers that lapse on one day, for one.
+        new = slice(len(self.listed), None)
+        assert _sorted(map(_entry_of, listed[new])) == _sorted(self.book.entries[new])
+        self.listed = listed
+
+    @invariant()
+    def the_ledger_passes_its_own_check(self) -> None:
+        check = self.funding.call(TREASURER_ANN, "verify_ledger", pool_id=self.pool_id)
+        assert check == {
+            "ok": True,
+            "transactions": len(self.book.entries),
+            "postings": sum(len(entry.postings) for entry in self.book.entries),
+            "problems": [],
+        }
+
+    @invariant()
+    def every_pound_is_some_councils(self) -> None:
+        """What a transaction pays is attributed to the penny, and no council has spent more than it had paid in."""
+        spent: Counter[str] = Counter()
+        paid_in: Counter[str] = Counter()
+        for transaction in self.listed:
+            pays = 0
+            for posting in transaction["postings"]:
+                kind, _, name = posting["account"].partition(":")
+                if kind in ("council", "pledged"):
+                    paid_in[name] -= posting["amount_pence"]
+                if kind == "paid":
+                    pays += posting["amount_pence"]
+            attributed = {part["council"]: part["amount_pence"] for part in transaction["attributions"]}
+            assert sum(attributed.values()) == pays
+            spent.update(attributed)
+            assert all(0 <= spent[council] <= paid_in[council] for council in spent)
+
+    def _transactions(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = []
+        cursor = None
+        while True:
+            page = self.funding.call(TREASURER_ANN, "list_transactions", pool_id=self.pool_id, cursor=cursor, limit=20)
+            listed += page["items"]
+            if (cursor := page["next_cursor"]) is None:
+                return listed
+
+
+def _entry_of(transaction: dict[str, Any]) -> Entry:
+    postings = {posting["account"]: posting["amount_pence"] for posting in transaction["postings"]}
+    return Entry(transaction["kind"], transaction["effective_on"], postings)
+
+
+def _sorted(entries: Iterable[Entry]) -> list[Any]:
+    return sorted((entry.kind, entry.on, sorted(entry.postings.items())) for entry in entries)
+
+
+def _walk(funding: Funding, at: clock.FixedClock, *, walks: int, steps: int, phases: tuple[Phase, ...]) -> Counter[str]:
+    """Walk; returns how often each method was carried out, and each refusal met."""
+    reached: Counter[str] = Counter()
+    run(
+        partial(Walk, funding, at, reached),
+        settings=settings(
+            max_examples=walks,
+            stateful_step_count=steps,
+            deadline=None,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return reached
+
+
+def test_the_ledger_is_what_the_model_says(funding: Funding, at: clock.FixedClock) -> None:
+    # A walk that fails is short enough to be read, and each try at a shorter one is slow.
+    _walk(funding, at, walks=6, steps=40, phases=(Phase.generate,))
+
+
+@pytest.mark.thorough
+@pytest.mark.timeout(900)
+def test_the_ledger_is_what_the_model_says_for_long(funding: Funding, at: clock.FixedClock) -> None:
+    reached = _walk(funding, at, walks=60, steps=60, phases=(Phase.generate, Phase.shrink))
+    moving = {"set_contributions", "record_receipt", "offer_award", "accept_award", "decline_award", "record_payment"}
+    assert moving | {"insufficient_funds", "reference_used", "idempotency_key_reused", "two_people"} <= reached.keys()
