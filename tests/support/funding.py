@@ -83,6 +83,7 @@ class AMember:
 
     council: str = EDINBURGH
     joins_on: date = date(2026, 4, 1)
+    leaves_on: date | None = None
 
 
 def content(
