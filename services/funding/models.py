@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
 from services.funding.domain.drawdowns import TrancheState
+from services.funding.domain.instructions import STANDING_INSTRUCTION_STATES, InstructionState
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns
@@ -293,7 +294,7 @@ class Award(Base):
 
 
 class ReferenceCounter(ReferenceCounterColumns, Base):
-    """Counts awards (``A``)."""
+    """Counts awards (``A``) and instructions (``I``)."""
 
 
 class Tranche(Base):
@@ -368,6 +369,60 @@ class Payment(Base):
         UniqueConstraint("pool_id", "payment_reference"),
         UniqueConstraint("award_id", "tranche"),
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
+    )
+
+
+class Instruction(Base):
+    """A step that one person asks for and another one approves, which carries it out.
+
+    ``arguments`` is what was asked for, as the schema of the method ``kind`` writes it, ``sentence`` what it does, and
+    ``result`` the ids and references of what it made. ``key`` names what is asked for only once.
+    """
+
+    __tablename__ = "instructions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(String(32), unique=True)
+    pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), index=True)
+    award_id: Mapped[UUID | None] = mapped_column(ForeignKey("awards.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str | None] = mapped_column(String(200))
+    arguments: Mapped[dict[str, Any]] = mapped_column(Json)
+    sentence: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    requested_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
+    requested_at: Mapped[datetime]
+    approved_by: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
+    approved_at: Mapped[datetime | None]
+    rejected_by: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
+    rejected_at: Mapped[datetime | None]
+    rejection_reason: Mapped[str | None] = mapped_column(Text)
+    withdrawn_at: Mapped[datetime | None]
+    result: Mapped[dict[str, str] | None] = mapped_column(Json)
+
+    __table_args__ = (
+        CheckConstraint(_one_of(InstructionState), name="state_known"),
+        CheckConstraint("approved_by <> requested_by", name="two_people"),
+        CheckConstraint(
+            "(state = 'carried_out') = (approved_by IS NOT NULL)"
+            " AND (state = 'carried_out') = (approved_at IS NOT NULL)"
+            " AND (state = 'carried_out') = (result IS NOT NULL)",
+            name="carried_out_means_approved",
+        ),
+        CheckConstraint(
+            "(state = 'rejected') = (rejected_by IS NOT NULL) AND (state = 'rejected') = (rejected_at IS NOT NULL)"
+            " AND (state = 'rejected') = (rejection_reason IS NOT NULL)",
+            name="rejected_by_somebody",
+        ),
+        CheckConstraint("(state = 'withdrawn') = (withdrawn_at IS NOT NULL)", name="withdrawn_means_withdrawn"),
+        Index(
+            "uq_instructions_standing_pool_id_key",
+            "pool_id",
+            "key",
+            unique=True,
+            postgresql_where=text(_one_of(STANDING_INSTRUCTION_STATES)),
+            sqlite_where=text(_one_of(STANDING_INSTRUCTION_STATES)),
+        ),
     )
 
 

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from services.funding.allocation import Scheme
 from services.funding.domain.awards import AwardState
+from services.funding.domain.instructions import InstructionState
 from shared.fields import (
     MAX_PENCE,
     CommandSchema,
@@ -23,7 +24,7 @@ from shared.storage.paging import PageRequest
 MAX_VERSION = 1_000_000
 
 
-def _one_of(choices: type[Scheme] | type[AwardState]) -> validate.OneOf:
+def _one_of(choices: type[Scheme] | type[AwardState] | type[InstructionState]) -> validate.OneOf:
     return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
 
 
@@ -392,3 +393,67 @@ class PaymentView(Schema):
     paid_on = Day()
     recorded_by = fields.String()
     recorded_at = Moment()
+
+
+# --- instructions ---------------------------------------------------------------------------------------------------
+
+
+class AboutInstruction(CommandSchema):
+    """Name an instruction."""
+
+    instruction_id = Id(required=True)
+
+
+class ApproveInstruction(AboutInstruction):
+    """Carry an instruction out, as the second person."""
+
+
+class RejectInstruction(AboutInstruction):
+    """Turn an instruction down."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class WithdrawInstruction(AboutInstruction):
+    """Take one's own instruction back."""
+
+
+class GetInstruction(AboutInstruction):
+    """Name the instruction to read."""
+
+
+class ListInstructions(PageRequest):
+    """Name a pool, perhaps an award and a state, and a page of the instructions."""
+
+    pool_id = Id(required=True)
+    award_id = Id(load_default=None, allow_none=True)
+    state = fields.String(load_default=None, allow_none=True, validate=_one_of(InstructionState))
+
+
+class InstructionView(Schema):
+    """A step that one person asks for and another one approves, which carries it out."""
+
+    instruction_id = Id(attribute="id")
+    reference = fields.String()
+    pool_id = Id()
+    award_id = Id(allow_none=True)
+    kind = fields.String()
+    arguments = fields.Dict(keys=fields.String())
+    sentence = fields.String()
+    state = fields.String()
+    requested_by = fields.String()
+    requested_at = Moment()
+    approved_by = fields.String(allow_none=True)
+    approved_at = Moment(allow_none=True)
+    rejected_by = fields.String(allow_none=True)
+    rejected_at = Moment(allow_none=True)
+    rejection_reason = fields.String(allow_none=True)
+    withdrawn_at = Moment(allow_none=True)
+    result = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+
+
+class InstructionPage(Schema):
+    """A page of instructions, oldest first."""
+
+    items = fields.List(fields.Nested(InstructionView))
+    next_cursor = fields.String(allow_none=True)

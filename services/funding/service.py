@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, pools
+from services.funding.handlers import awards, books, candidates, drawdowns, instructions, pools
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -132,6 +132,33 @@ class FundingService:
     def record_payment(self, session: Session, principal: Principal, command: Command) -> Any:
         """Record that an approved tranche was paid."""
         return drawdowns.record_payment(session, principal, command)
+
+    # Instructions
+
+    @rpc(schemas.ApproveInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)
+    def approve_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Carry an instruction out, as the second person."""
+        return instructions.approve_instruction(session, principal, command)
+
+    @rpc(schemas.RejectInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)
+    def reject_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Turn an instruction down."""
+        return instructions.reject_instruction(session, principal, command)
+
+    @rpc(schemas.WithdrawInstruction, schemas.InstructionView, roles={TREASURER}, scope=access.instructions)
+    def withdraw_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Take one's own instruction back."""
+        return instructions.withdraw_instruction(session, principal, command)
+
+    @rpc(schemas.GetInstruction, schemas.InstructionView, roles=READERS, scope=access.instructions, reads=True)
+    def get_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return an instruction."""
+        return instructions.get_instruction(session, principal, command)
+
+    @rpc(schemas.ListInstructions, schemas.InstructionPage, roles=READERS, scope=access.instructions, reads=True)
+    def list_instructions(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of a pool's instructions."""
+        return instructions.list_instructions(session, principal, command)
 
     # Events of other services
 
