@@ -13,8 +13,8 @@ Fife leaves and gets 32/80 of £50,000: £20,000. Its other £12,000 stays with 
 What it leaves behind goes on counting as paid in by it. When money that was promised becomes available again, as after
 an underspend, the leaver may be refunded its part of that too, by the same rule.
 
-**Owed.** What it has pledged for financial years that begin after it leaves is cancelled, as far as it is not paid; what
-it has paid ahead is unspent, and refunded like all else. Pledges are paid in the order of their years. What it has
+**Owed.** What it has pledged for financial years that begin after it leaves is cancelled, as far as it is not paid;
+what it has paid ahead is unspent, and refunded like all else. Pledges are paid in the order of their years. What it has
 pledged for the year in which it leaves, and for earlier ones, stays owed: the others' plans for that year rest on it.
 
 Fife has pledged £40,000 for each of 2026-27, 2027-28 and 2028-29 and paid £50,000. It leaves on 31 December 2027: the
@@ -45,7 +45,7 @@ def refund_of(leaver: str, available_pence: int, left: Mapping[str, int]) -> int
 
 @dataclass(frozen=True)
 class Pledged:
-    """What a council has pledged for a financial year and was not cancelled; ``nth`` tells several for one year apart."""
+    """A council's share of a financial year, less what was cancelled; ``nth`` tells several for one year apart."""
 
     year: str
     nth: int

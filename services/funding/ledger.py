@@ -14,7 +14,7 @@ commit                 ``reserved`` to ``committed``
 pay                    ``committed`` to ``paid``
 cancel                 ``pledged`` -n, ``council`` +n: what a leaver owes for years that it is no member of
 refund                 ``available`` -n, ``council`` +n: a leaver's part of what is free
-reversal               the postings and the attribution of another transaction, each with the other sign
+reverse_<flow>         the postings and the attribution of another transaction, each with the other sign
 ====================== ==========================================================
 """
 
@@ -31,9 +31,8 @@ AVAILABLE = "available"
 COUNCIL, PLEDGED, RESERVED, COMMITTED, PAID = "council", "pledged", "reserved", "committed", "paid"
 
 #: Flows that others ask for by name; the table above has all.
-PLEDGE, RECEIPT, CANCEL, REFUND, PAY, REVERSAL = "pledge", "receipt", "cancel", "refund", "pay", "reversal"
-#: What a reversal says of the transaction that it takes back.
-REVERSED_NUMBER, REVERSED_KIND = "reversed_number", "reversed_kind"
+PLEDGE, RECEIPT, CANCEL, REFUND, PAY = "pledge", "receipt", "cancel", "refund", "pay"
+_REVERSE = "reverse_"
 
 
 def council_account(gss_code: str) -> str:
@@ -212,6 +211,11 @@ def refund(
     )
 
 
+def receipt_key(bank_reference: str, nth: int = 1) -> str:
+    """Return the key of money that came in: a bank reference counts once in a pool, and again once that is reversed."""
+    return _key("receipt", nth, bank_reference)
+
+
 def unpledged_part(amount_pence: int, outstanding_pence: int) -> int:
     """Return how much of a receipt goes beyond what its council has pledged and not yet paid."""
     return max(0, amount_pence - outstanding_pence)
@@ -237,7 +241,7 @@ def receipt(
     sources = {pledged_account(council): amount_pence - unpledged_pence, council_account(council): unpledged_pence}
     return Transaction(
         kind=RECEIPT,
-        key=_key("receipt", nth, bank_reference),
+        key=receipt_key(bank_reference, nth),
         effective_on=on,
         author=author,
         about={"council": council, "bank_reference": bank_reference},
@@ -352,15 +356,30 @@ def reversal(
     :param reason: why, in the words of whoever asked for it.
     """
     return Transaction(
-        kind=REVERSAL,
-        key=f"reversal:{number}",
+        kind=f"{_REVERSE}{kind}",
+        key=reversal_key(number),
         effective_on=on,
         author=author,
         approver=approver,
-        about={**about, REVERSED_NUMBER: str(number), REVERSED_KIND: kind, "reason": reason},
+        about={**about, "reversed_number": str(number), "reason": reason},
         postings=tuple(Posting(account, -amount_pence) for account, amount_pence in postings.items()),
         attribution={council: -pence for council, pence in attribution.items()},
     )
+
+
+def reversal_key(number: int) -> str:
+    """Return the key of what takes a transaction back: it is taken back once."""
+    return f"reversal:{number}"
+
+
+def is_reversal(kind: str) -> bool:
+    """Tell whether a flow is the reversal of another."""
+    return kind.startswith(_REVERSE)
+
+
+def flow_of(kind: str) -> str:
+    """Return the flow itself, of a reversal the one that it takes back."""
+    return kind.removeprefix(_REVERSE)
 
 
 def _key(word: str, nth: int, rest: str) -> str:

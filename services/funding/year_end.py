@@ -1,13 +1,13 @@
 """What a financial year has brought a pool, council by council, in plain Python (design, section 7).
 
-A movement belongs to the year of its effective date; whatever is dated before the pool's first year belongs to that. For
+A movement belongs to the year of its effective date; what is dated before the pool's first year belongs to that. For
 each council, and so for the pool, whose figures are the sums of its councils':
 
 - unspent at the end = unspent at the start + received - paid + returned - refunded. That is carried forward.
 - owed at the end = owed at the start + pledged - received + what was received beyond what was pledged.
 
-Pledged is what was agreed in the year, for whichever year, less what was cancelled. A reversal counts in the year of its
-own date, with the other sign, where its original would: so a figure may be below zero.
+Pledged is what was agreed in the year, for whichever year, less what was cancelled. A reversal counts in the year of
+its own date, with the other sign, where its original would: so a figure may be below zero.
 """
 
 from collections.abc import Iterable, Mapping

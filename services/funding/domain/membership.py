@@ -91,7 +91,7 @@ def check_member_during(members: Iterable[MemberFacts], council: str, year: str)
 
 
 def check_was_a_member(members: Iterable[MemberFacts], council: str) -> None:
-    """Refuse a council that has never been a member; one that has left may still owe. :raises Conflict: ``not_a_member``."""
+    """Refuse a council that never was a member; one that has left may still owe. :raises Conflict: ``not_a_member``."""
     if last_membership(members, council) is None:
         raise _not_a_member(council)
 
