@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, exists, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from services.funding import ledger
-from services.funding.domain.awards import AwardState
+from services.funding.domain.awards import ENDED_AWARD_STATES, AwardState
 from services.funding.models import (
     Award,
     Candidate,
@@ -159,9 +159,11 @@ def instruction(session: Session, principal: Principal, instruction_id: UUID, *,
 def tranche(award: Award, key: str) -> Tranche:
     """Return a tranche of an active award.
 
-    :raises Conflict: when the award is not active.
+    :raises Conflict: ``award_not_active``.
     :raises NotFound: when no milestone of that key carries money.
     """
+    if award.state in ENDED_AWARD_STATES:
+        raise Conflict("award_not_active", f"This award is {award.state}; nothing more of it is drawn down or paid.")
     if award.state != AwardState.ACTIVE:
         raise Conflict("award_not_active", f"This award is {award.state}; tranches begin with its acceptance.")
     for found in award.tranches:

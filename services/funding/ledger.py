@@ -12,6 +12,8 @@ receipt                ``pledged`` -n as far as it reaches, ``council`` for the 
 reserve, release       ``available`` to ``reserved``, and back
 commit                 ``reserved`` to ``committed``
 pay                    ``committed`` to ``paid``
+decommit               ``committed`` to ``available``: what an award that ends has not been paid
+return, claw back      ``paid`` to ``available``: money that has come back, unspent or on demand
 cancel                 ``pledged`` -n, ``council`` +n: what a leaver owes for years that it is no member of
 refund                 ``available`` -n, ``council`` +n: a leaver's part of what is free
 reverse_<flow>         the postings and the attribution of another transaction, each with the other sign
@@ -29,7 +31,8 @@ from shared.money import format_pounds
 #: The one account of what is received and free, and the kinds of those that a council, proposal or project has.
 AVAILABLE = "available"
 COUNCIL, PLEDGED, RESERVED, COMMITTED, PAID = "council", "pledged", "reserved", "committed", "paid"
-
+#: The flows by which money of a project comes back.
+RETURN, CLAW_BACK = "return", "claw_back"
 #: Flows that others ask for by name; the table above has all.
 PLEDGE, RECEIPT, CANCEL, REFUND, PAY = "pledge", "receipt", "cancel", "refund", "pay"
 _REVERSE = "reverse_"
@@ -337,6 +340,75 @@ def pay(
     )
 
 
+def decommit(
+    *, award_id: UUID, project_id: UUID, amount_pence: int, on: date, author: str, approver: str
+) -> Transaction:
+    """What was promised to a project and not paid is free again, because its award has ended."""
+    return Transaction(
+        kind="decommit",
+        key=f"decommit:{award_id}",
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={"award_id": str(award_id), "project_id": str(project_id)},
+        postings=_move(committed_account(project_id), AVAILABLE, amount_pence),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComingBack:
+    """Money of a project that has come back to the pool.
+
+    :param instruction_id: by which it was recorded.
+    :param bank_reference: what the bank statement calls it, if that was said.
+    :param nth: counts what came in under this reference; there is another once the one before it is reversed.
+    :param on: the day on which it was received.
+    :param author: who asked to record it.
+    :param approver: who approved that.
+    """
+
+    instruction_id: UUID
+    award_id: UUID
+    project_id: UUID
+    amount_pence: int
+    bank_reference: str | None
+    nth: int
+    on: date
+    author: str
+    approver: str
+
+
+def returned(back: ComingBack) -> Transaction:
+    """What a project did not need came back."""
+    return _come_back(RETURN, back)
+
+
+def clawed_back(back: ComingBack) -> Transaction:
+    """What the pool demanded back came back."""
+    return _come_back(CLAW_BACK, back)
+
+
+def _come_back(kind: str, back: ComingBack) -> Transaction:
+    about = {
+        "award_id": str(back.award_id),
+        "project_id": str(back.project_id),
+        "instruction_id": str(back.instruction_id),
+    }
+    if back.bank_reference is not None:
+        about["bank_reference"] = back.bank_reference
+    return Transaction(
+        kind=kind,
+        key=f"{kind}:{back.instruction_id}"
+        if back.bank_reference is None
+        else receipt_key(back.bank_reference, back.nth),
+        effective_on=back.on,
+        author=back.author,
+        approver=back.approver,
+        about=about,
+        postings=_move(paid_account(back.project_id), AVAILABLE, back.amount_pence),
+    )
+
+
 def reversal(
     *,
     number: int,
@@ -356,7 +428,7 @@ def reversal(
     :param reason: why, in the words of whoever asked for it.
     """
     return Transaction(
-        kind=f"{_REVERSE}{kind}",
+        kind=reversal_of(kind),
         key=reversal_key(number),
         effective_on=on,
         author=author,
@@ -370,6 +442,11 @@ def reversal(
 def reversal_key(number: int) -> str:
     """Return the key of what takes a transaction back: it is taken back once."""
     return f"reversal:{number}"
+
+
+def reversal_of(kind: str) -> str:
+    """Return the flow that takes another one back."""
+    return f"{_REVERSE}{kind}"
 
 
 def is_reversal(kind: str) -> bool:

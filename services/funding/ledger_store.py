@@ -89,6 +89,26 @@ def left(session: Session, pool_id: UUID) -> dict[str, int]:
     return _left(_paid_in(balances(session, pool_id)), _spent(session, pool_id))
 
 
+def nth_receipt(session: Session, pool_id: UUID, bank_reference: str) -> int | None:
+    """Return how many times money will have come in under a bank reference with the next, or None while some stands.
+
+    It may come in again once what came in before is reversed. The pool is locked, so none is on its way.
+    """
+    nth = 1
+    while (number := number_of(session, pool_id, ledger.receipt_key(bank_reference, nth))) is not None:
+        if number_of(session, pool_id, ledger.reversal_key(number)) is None:
+            return None
+        nth += 1
+    return nth
+
+
+def number_of(session: Session, pool_id: UUID, key: str) -> int | None:
+    """Return the number of the transaction that has a business key, or None when the pool's ledger does not hold it."""
+    return session.scalar(
+        select(LedgerTransaction.number).where(LedgerTransaction.pool_id == pool_id, LedgerTransaction.key == key)
+    )
+
+
 def balances(session: Session, pool_id: UUID) -> dict[str, int]:
     """Return the balance in pence of every account of a pool, by name."""
     rows = session.execute(

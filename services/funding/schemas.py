@@ -411,7 +411,10 @@ class TrancheView(Schema):
 
 
 class AwardView(Schema):
-    """An award, its answers, and once accepted its project and its tranches."""
+    """An award, its answers, and once accepted its project, its tranches, and how it ended.
+
+    What was accepted is committed, paid, or released at the end; what came back of what was paid is told beside it.
+    """
 
     award_id = Id(attribute="id")
     reference = fields.String()
@@ -423,7 +426,11 @@ class AwardView(Schema):
     participants = fields.List(Gss(), attribute="candidate.participants")
     state = fields.String()
     amount_pence = Pence()
+    committed_pence = Pence(minimum=0)
     paid_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+    clawed_back_pence = Pence(minimum=0)
+    released_pence = Pence(minimum=0)
     expires_on = Day()
     offered_by = fields.String()
     offered_at = Moment()
@@ -435,8 +442,12 @@ class AwardView(Schema):
     declined_at = Moment(allow_none=True)
     decline_reason = fields.String(allow_none=True)
     lapsed_at = Moment(allow_none=True)
+    completed_at = Moment(allow_none=True)
+    terminated_at = Moment(allow_none=True)
+    termination_reason = fields.String(allow_none=True)
     project_id = Id(allow_none=True)
     tranches = fields.List(fields.Nested(TrancheView))
+    instructions = fields.List(fields.String(), attribute="instruction_references")
     version = WholeNumber(minimum=0, maximum=MAX_VERSION)
 
 
@@ -491,6 +502,39 @@ class PaymentView(Schema):
     paid_on = Day()
     recorded_by = fields.String()
     recorded_at = Moment()
+
+
+# --- money that comes back, and the ends of awards ------------------------------------------------------------------
+
+
+class ReturnUnderspend(AboutAward):
+    """Ask to record that money of a project that was not spent has come back; received today, unless a day is named.
+
+    A bank reference counts once in a pool.
+    """
+
+    amount_pence = Pence(required=True)
+    bank_reference = Text(load_default=None, allow_none=True, max_length=64)
+    received_on = Day(load_default=None, allow_none=True)
+
+
+class ClawBack(ReturnUnderspend):
+    """Ask to record that money which the pool demanded back has come; the demand itself is a letter, and not kept here.
+
+    A bank reference counts once in a pool.
+    """
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class CompleteProject(AboutAward):
+    """Ask to end a project that has done what it was funded for."""
+
+
+class TerminateAward(AboutAward):
+    """Ask to end a project early."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
 
 
 # --- instructions ---------------------------------------------------------------------------------------------------

@@ -163,6 +163,28 @@ class FundingService:
         """Record that an approved tranche was paid."""
         return drawdowns.record_payment(session, principal, command)
 
+    # Money that comes back, and the ends of awards: asked for here, carried out by the approval of the instruction
+
+    @rpc(schemas.ReturnUnderspend, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def return_underspend(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to record that money of a project that was not spent has come back."""
+        return instructions.request(session, principal, "return_underspend", command)
+
+    @rpc(schemas.ClawBack, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def claw_back(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to record that money which the pool demanded back has come."""
+        return instructions.request(session, principal, "claw_back", command)
+
+    @rpc(schemas.CompleteProject, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def complete_project(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to end a project that has done what it was funded for."""
+        return instructions.request(session, principal, "complete_project", command)
+
+    @rpc(schemas.TerminateAward, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def terminate_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to end a project early."""
+        return instructions.request(session, principal, "terminate_award", command)
+
     # Instructions
 
     @rpc(schemas.ApproveInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)

@@ -79,7 +79,7 @@ class YearClosed(Schema):
 
 
 class AboutReversed(Schema):
-    """What a transaction that was taken back was about; a pledge, a receipt, a payment and a refund say so by these."""
+    """What a transaction that was taken back was about, in the words of the event that told of it."""
 
     council = Gss()
     year = FinancialYear()
@@ -94,7 +94,8 @@ class TransactionReversed(Schema):
     """A transaction of the pool's ledger is taken back by its mirror image: what was told of it no longer holds.
 
     ``kind`` is its flow: a ``pledge`` (told as contribution_pledged), a ``receipt`` (contribution_recorded), ``pay``
-    (tranche_paid) or a ``refund`` (leaver_refunded). What is right is told anew.
+    (tranche_paid), a ``refund`` (leaver_refunded), a ``return`` (underspend_returned) or a ``claw_back``
+    (funds_clawed_back). What is right is told anew.
     """
 
     pool_id = Id(required=True)
@@ -208,6 +209,21 @@ class TranchePaid(AboutTranche):
     paid_on = Day(required=True)
 
 
+class UnderspendReturned(AboutAward):
+    """Money of a project that was not spent has come back to the pool; the bank's reference only if it was given."""
+
+    project_id = Id(required=True)
+    amount_pence = Pence(required=True)
+    bank_reference = Text(max_length=64, load_default=None, allow_none=True)
+    received_on = Day(required=True)
+
+
+class FundsClawedBack(UnderspendReturned):
+    """Money that the pool demanded back from a project has come back to it."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
 EVENTS = (
     ("pool_opened", 1, PoolOpened),
     ("member_joined", 1, MemberJoined),
@@ -225,4 +241,6 @@ EVENTS = (
     ("award_terminated", 1, AwardTerminated),
     ("drawdown_approved", 1, DrawdownApproved),
     ("tranche_paid", 1, TranchePaid),
+    ("underspend_returned", 1, UnderspendReturned),
+    ("funds_clawed_back", 1, FundsClawedBack),
 )

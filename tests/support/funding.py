@@ -57,6 +57,10 @@ class AnAward:
     declined_at: datetime | None = None
     decline_reason: str | None = None
     lapsed_at: datetime | None = None
+    completed_at: datetime | None = None
+    terminated_at: datetime | None = None
+    termination_reason: str | None = None
+    reference: str = "A-2026-0001"
     project_id: UUID | None = None
 
 
@@ -65,6 +69,7 @@ class ATranche:
     """A tranche as the domain sees it, locked."""
 
     key: str = "alpha"
+    amount_pence: int = 10_000_00
     state: str = TrancheState.LOCKED
     achieved_on: date | None = None
     evidence: str | None = None
@@ -303,6 +308,23 @@ class Funding:
         """Have a tranche of an active award unlocked, requested and approved."""
         self.requested_drawdown(award, tranche)
         self.call(APPROVER_BEN, "approve_drawdown", award_id=award["award_id"], tranche=tranche)
+
+    def pay(self, award: dict[str, Any], tranche: str = "alpha", **facts: Any) -> dict[str, Any]:
+        """Record that an approved tranche was paid today, unless the facts say otherwise."""
+        usual = {"payment_reference": f"PAY-{ids.new_id().hex[-8:]}", "paid_on": "2026-06-01"}
+        return self.call(TREASURER_ANN, "record_payment", award_id=award["award_id"], tranche=tranche, **usual | facts)
+
+    def paid_award(self, pool_id: str, **of_content: Any) -> dict[str, Any]:
+        """Have a new candidate's award accepted and its first tranche of 10,000 pounds paid."""
+        award = self.active_award(pool_id, **of_content)
+        self.approved_drawdown(award)
+        self.pay(award)
+        return award
+
+    def carried_out(self, method: str, award: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+        """Have an instruction about an award asked for and approved."""
+        asked = self.call(TREASURER_ANN, method, award_id=award["award_id"], **arguments)
+        return self.call(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
 
     def position(self, pool_id: str) -> dict[str, int]:
         """Return where a pool's money is, without the accounts that hold none."""

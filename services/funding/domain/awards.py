@@ -20,10 +20,17 @@ class AwardState(StrEnum):
     ACTIVE = "active"
     DECLINED = "declined"
     LAPSED = "lapsed"
+    COMPLETED = "completed"
+    TERMINATED = "terminated"
 
 
-#: A proposal has at most one award in these states.
-LIVE_AWARD_STATES = (AwardState.OFFERED, AwardState.ACTIVE)
+#: A proposal has at most one award in these states: what is done is not paid for twice, what was terminated may be
+#: taken up again, with another award.
+LIVE_AWARD_STATES = (AwardState.OFFERED, AwardState.ACTIVE, AwardState.COMPLETED)
+#: The ways in which a project ends.
+ENDED_AWARD_STATES = (AwardState.COMPLETED, AwardState.TERMINATED)
+#: An award in these states was accepted and has a project.
+WITH_PROJECT = (AwardState.ACTIVE, *ENDED_AWARD_STATES)
 
 
 @dataclass(frozen=True)

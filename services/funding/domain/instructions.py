@@ -1,5 +1,6 @@
 """Instructions: one person asks for a step that moves money or ends an award, another one lets it happen."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -37,6 +38,7 @@ class InstructionFacts(Protocol):
     rejected_at: datetime | None
     rejection_reason: str | None
     withdrawn_at: datetime | None
+    result: dict[str, str] | None
 
 
 def check_room_for_another(waiting: int) -> None:
@@ -48,14 +50,23 @@ def check_room_for_another(waiting: int) -> None:
         )
 
 
-def approve_instruction(instruction: InstructionFacts, *, by: Principal, at: datetime) -> None:
-    """Let it happen, as the second person.
+def check_approval(instruction: InstructionFacts, by: Principal) -> None:
+    """Refuse that somebody lets it happen.
 
     :raises Forbidden: ``two_people`` for whoever asked for it.
     :raises Conflict: ``instruction_answered`` when it waits no longer.
     """
     _check_waits(instruction)
     check_two_people(instruction.requested_by, by, "asked for this", "approve it")
+
+
+def note_carried_out(instruction: InstructionFacts, *, by: Principal, at: datetime, result: Mapping[str, str]) -> None:
+    """Note that it happened, by the approval of a second person; raises as :func:`check_approval`.
+
+    :param result: the ids and references of what it made, by name.
+    """
+    check_approval(instruction, by)
+    instruction.result = dict(result)
     instruction.state = InstructionState.CARRIED_OUT
     instruction.approved_by, instruction.approved_at = by.subject, at
 

@@ -10,13 +10,14 @@ from shared.errors import Conflict, Invalid
 from shared.money import format_pounds
 
 #: Flows that are taken back by a reversal. What was recorded of them is then as if it had never been.
-REVERSIBLE = frozenset({ledger.PLEDGE, ledger.RECEIPT, ledger.PAY, ledger.REFUND})
+REVERSIBLE = frozenset({ledger.PLEDGE, ledger.RECEIPT, ledger.PAY, ledger.REFUND, ledger.RETURN, ledger.CLAW_BACK})
 
 #: What is done about the others instead.
 _OTHER_WAYS = {
     "reserve": "the lead council declines the offer, or it lapses by itself",
     "release": "the proposal is offered another award",
     "commit": "the award is terminated, which frees what is not paid",
+    "decommit": "its award has ended, and the proposal is offered another one",
     ledger.CANCEL: "the council joins again, and add_contribution pledges its share anew",
 }
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.funding import access
 from services.funding.domain import instructions as rules
 from services.funding.domain.instructions import STANDING_INSTRUCTION_STATES, InstructionState
-from services.funding.handlers import membership, reversals, years
+from services.funding.handlers import endings, membership, reversals, years
 from services.funding.handlers.plans import Approval, Kind, Subject
 from services.funding.models import Instruction, ReferenceCounter
 from shared import clock, ids
@@ -24,7 +24,7 @@ from shared.storage.paging import page
 from shared.storage.references import next_reference
 
 #: What may be asked for, by the name of the method that asks.
-KINDS: dict[str, Kind] = {**membership.KINDS, **reversals.KINDS, **years.KINDS}
+KINDS: dict[str, Kind] = {**endings.KINDS, **membership.KINDS, **reversals.KINDS, **years.KINDS}
 
 
 def request(session: Session, principal: Principal, kind: str, command: Command) -> Instruction:
@@ -62,20 +62,19 @@ def request(session: Session, principal: Principal, kind: str, command: Command)
 def approve_instruction(session: Session, principal: Principal, command: Command) -> Instruction:
     """Carry an instruction out, as the second person."""
     instruction = access.instruction(session, principal, command.instruction_id, lock=True)
-    rules.approve_instruction(instruction, by=principal, at=clock.now())
+    rules.check_approval(instruction, principal)
     kind = KINDS[instruction.kind]
     asked: Command = kind.schema().load(instruction.arguments)
     plan = kind.plan(session, kind.lock(session, principal, asked), asked)
-    approval = Approval(
-        instruction_id=instruction.id, author=instruction.requested_by, approver=principal.subject, at=clock.now()
-    )
     if plan.sentence != instruction.sentence:
         raise Conflict(
             "instruction_outdated",
             f"Things have changed since this was asked for. Now it would mean: {plan.sentence} Have it withdrawn, or"
             " reject it, and ask again.",
         )
-    instruction.result = dict(plan.carry_out(approval))
+    at = clock.now()
+    result = plan.carry_out(Approval(instruction.id, instruction.requested_by, principal.subject, at))
+    rules.note_carried_out(instruction, by=principal, at=at, result=result)
     return instruction
 
 

@@ -144,6 +144,8 @@ def record_receipt(session: Session, principal: Principal, command: Command) -> 
         if standing.reversed_at is None:
             record_rules.check_same_facts("bank_reference", command.bank_reference, standing, facts)
             return standing
+    nth = ledger_store.nth_receipt(session, pool.id, command.bank_reference)
+    record_rules.check_reference_is_free(command.bank_reference, used=nth is None)
     membership.check_was_a_member(pool.members, command.council)
     record_rules.check_not_in_the_future("received_on", command.received_on, clock.today())
     years.check_open("received_on", command.received_on, ledger_store.closed_through(session, pool.id))
@@ -151,7 +153,7 @@ def record_receipt(session: Session, principal: Principal, command: Command) -> 
         id=ids.new_id(),
         pool_id=pool.id,
         bank_reference=command.bank_reference,
-        unpledged_pence=_post_receipt(session, principal, command, nth=len(recorded) + 1),
+        unpledged_pence=_post_receipt(session, principal, command, nth=nth or 1),
         recorded_by=principal.subject,
         recorded_at=clock.now(),
         **facts,

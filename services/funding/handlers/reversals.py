@@ -1,7 +1,8 @@
 """Corrections: a transaction is taken back by its mirror image, and what was recorded of it with it.
 
 What it means beside the ledger: a receipt's or a payment's reference may be recorded again, a payment's tranche is
-approved again, and a pledged share is cancelled, so that another one may be added.
+approved again, and a pledged share is cancelled, so that another one may be added. What came back of an award is worked
+out from the ledger, and is less by it.
 """
 
 from uuid import UUID
@@ -15,7 +16,7 @@ from services.funding.domain import reversals as rules
 from services.funding.domain import years
 from services.funding.domain.awards import AwardState
 from services.funding.handlers.plans import Approval, Kind, Plan, Subject
-from services.funding.models import Contribution, LedgerPosting, LedgerTransaction, Payment, Pool, Receipt
+from services.funding.models import Contribution, Instruction, LedgerPosting, LedgerTransaction, Payment, Pool, Receipt
 from shared import clock
 from shared.errors import Conflict, NotFound
 from shared.fields import Command
@@ -86,11 +87,7 @@ def _plan(session: Session, subject: Subject, command: Command) -> Plan:
 
 
 def _check_not_reversed(session: Session, pool: Pool, original: LedgerTransaction) -> None:
-    reversed_by = session.scalar(
-        select(LedgerTransaction.number).where(
-            LedgerTransaction.pool_id == pool.id, LedgerTransaction.key == ledger.reversal_key(original.number)
-        )
-    )
+    reversed_by = ledger_store.number_of(session, pool.id, ledger.reversal_key(original.number))
     if reversed_by is not None:
         raise Conflict(
             "already_reversed", f"Transaction {original.number} is reversed already, by transaction {reversed_by}."
@@ -156,6 +153,9 @@ def _take_back_the_record(session: Session, subject: Subject, original: LedgerTr
             )
         ).one()
         share.cancelled_pence = share.amount_pence
+    elif original.kind in (ledger.RETURN, ledger.CLAW_BACK):
+        # It may be asked for again under the same reference.
+        session.get_one(Instruction, UUID(about["instruction_id"])).key = None
 
 
 #: The kinds of instructions of this module, by the name of the method that asks for them.
