@@ -273,7 +273,8 @@ class YearFigures(Base):
 class Candidate(Base):
     """A proposal as its events tell of it: approved, withdrawn, or both, in whichever order they came.
 
-    ``content`` is the canonical JSON of what the panel approved.
+    ``content`` is the canonical JSON of what the panel approved. ``parts`` says who handed it in, confirmed or decided
+    on it; it is not known of a proposal whose approval came before this was kept.
     """
 
     __tablename__ = "candidates"
@@ -284,6 +285,7 @@ class Candidate(Base):
     content_hash: Mapped[str | None] = mapped_column(String(64))
     content: Mapped[dict[str, Any] | None] = mapped_column(Json)
     score: Mapped[str | None] = mapped_column(String(32))
+    parts: Mapped[dict[str, str] | None] = mapped_column(Json)
     approved_at: Mapped[datetime | None]
     withdrawn_at: Mapped[datetime | None]
 
@@ -405,6 +407,11 @@ class Award(Base):
     def lead_council(self) -> str:
         """The GSS code of the council that leads the proposal."""
         return self.candidate.lead_council
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """Who handed in, confirmed or decided on the proposal: each person's part."""
+        return self.candidate.parts or {}
 
     @property
     def funded_project_id(self) -> UUID:

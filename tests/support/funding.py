@@ -61,6 +61,7 @@ class AnAward:
     terminated_at: datetime | None = None
     termination_reason: str | None = None
     reference: str = "A-2026-0001"
+    parts: dict[str, str] = field(default_factory=dict)
     project_id: UUID | None = None
 
 
@@ -147,8 +148,11 @@ def event(source: str, name: str, data: dict[str, Any]) -> Event:
     return Event(str(ids.new_id()), kind, subject="1", sequence=1, time=NOW, data=kind.load(data))
 
 
-def proposal_approved(proposal_id: UUID, **of_content: Any) -> Event:
-    """The panel approved a proposal; the keywords are those of :func:`content`."""
+def proposal_approved(proposal_id: UUID, people: dict[str, Any] | None = None, **of_content: Any) -> Event:
+    """The panel approved a proposal; the keywords are those of :func:`content`.
+
+    :param people: who had a part in it, as the event names them.
+    """
     return event(
         "proposals",
         "proposal_approved",
@@ -162,6 +166,7 @@ def proposal_approved(proposal_id: UUID, **of_content: Any) -> Event:
             "content": content(**of_content),
             "minute": "Adopted without a vote.",
             "approved_at": NOW.isoformat(),
+            **(people or {}),
         },
     )
 

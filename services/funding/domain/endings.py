@@ -7,7 +7,7 @@ from typing import Protocol
 from services.funding.domain.awards import WITH_PROJECT, AwardFacts, AwardState
 from services.funding.domain.drawdowns import TrancheFacts, TrancheState
 from services.funding.domain.records import check_not_in_the_future
-from shared.errors import Conflict, Invalid
+from shared.errors import Conflict
 from shared.money import format_pounds
 
 #: Somebody waits for the money of a tranche in these states.
@@ -108,8 +108,8 @@ def check_return(
     """Refuse to take back what was never paid; after the end of an award it may come back as before.
 
     :param movements: see :func:`can_come_back`.
-    :raises Conflict: ``award_not_accepted`` for an award that never became a project.
-    :raises Invalid: ``in_the_future``; ``more_than_was_paid``.
+    :raises Conflict: ``award_not_accepted`` for an award that never became a project; ``more_than_was_paid``.
+    :raises Invalid: ``in_the_future``.
     """
     if award.state not in WITH_PROJECT:
         raise Conflict("award_not_accepted", f"This award is {award.state}; nothing has been paid that can come back.")
@@ -121,4 +121,4 @@ def check_return(
             f"By {received_on} the project of {award.reference} was paid {format_pounds(paid_pence)}, and"
             f" {format_pounds(at_most_pence)} of it can come back that day; take no more, or correct the day."
         )
-        raise Invalid("more_than_was_paid", sentence, {"amount_pence": [f"At most {at_most_pence} pence."]})
+        raise Conflict("more_than_was_paid", sentence, {"amount_pence": [f"At most {at_most_pence} pence."]})

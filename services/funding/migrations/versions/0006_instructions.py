@@ -1,4 +1,4 @@
-"""Instructions that one person asks for and another approves; awards are completed or terminated."""
+"""Instructions that one person asks for and another approves; awards end; who had a part in a proposal."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,6 +17,7 @@ _STANDING = sa.text("state IN ('requested', 'carried_out')")
 
 def upgrade() -> None:
     _create_instructions()
+    op.add_column("candidates", sa.Column("parts", Json))
     _let_awards_end()
     _index_live_awards(_LIVE)
 
@@ -55,6 +56,8 @@ def downgrade() -> None:
         tranches.create_check_constraint(
             op.f("ck_tranches_locked_until_achieved"), sa.text("(state = 'locked') = (achieved_on IS NULL)")
         )
+    with altering("candidates") as candidates:
+        candidates.drop_column("parts")
     op.drop_table("instructions")
 
 
