@@ -1,6 +1,6 @@
 """Keeps the ledger in the database; its rules are in :mod:`services.funding.ledger`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -64,12 +64,13 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
     session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(number=head.number, hash=head.hash))
 
 
-def lock_books(session: Session, pool_id: UUID, accounts: Iterable[str]) -> ledger_chain.Head:
+def lock_books(session: Session, pool_id: UUID, accounts: Collection[str]) -> ledger_chain.Head:
     """Lock accounts, then the end of the chain: nothing else of the pool moves until the transaction ends.
 
-    :param accounts: all that the transaction will move.
+    :param accounts: all that the transaction will move, if it moves any.
     """
-    _lock(session, pool_id, accounts)
+    if accounts:
+        _lock(session, pool_id, accounts)
     head, _ = _lock_head(session, pool_id)
     return head
 

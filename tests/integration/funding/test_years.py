@@ -83,8 +83,8 @@ def test_a_year_in_figures_before_and_after_it_is_closed(funding: Funding, pool_
     at.at = AFTER["2026-27"]
     done = close(funding, pool_id)
     assert done["sentence"] == (
-        "Close 2026-27: £0 at its start, £60,000.01 received, £10,000 paid, £1,000 returned, £0 refunded; £51,000.01 are"
-        " carried forward and £39,999.99 are owed. Nothing is dated in it any more."
+        "Close 2026-27: £0 at its start, £60,000.01 received, £10,000 paid, £1,000 returned, £0 refunded;"
+        " £51,000.01 are carried forward and £39,999.99 are owed. Nothing is dated in it any more."
     )
     settled = year_of(funding, pool_id)
     assert settled == standing | {"closed_at": "2027-04-02T09:00:00+00:00"}
