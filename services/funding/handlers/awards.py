@@ -1,7 +1,7 @@
 """Awards: offered by one person, approved by another, accepted or declined by the lead council.
 
-Rows are locked in one order everywhere, so that no two transactions wait for each other: the candidate or the award,
-then the pool, then the ledger's accounts by name, then the counter of references.
+Rows are locked in one order everywhere, so that no two transactions wait for each other: the instruction, the candidate
+or the award, then the pool, then the ledger's accounts by name, then the counter of references.
 """
 
 from datetime import datetime

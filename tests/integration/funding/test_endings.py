@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from shared.errors import CommonwealError, Conflict, Invalid
 from shared.security.principal import Principal
@@ -374,3 +376,41 @@ def test_the_list_shows_the_same_sums(funding: Funding, pool_id: str, award: dic
     [listed] = funding.call(officer(ABERDEENSHIRE), "list_awards", state="terminated")["items"]
     assert listed == current(funding, award)
     assert listed["instructions"] == ["I-2026-0001", "I-2026-0002"]
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["alpha", "live", "return_underspend", "claw_back", "complete_project", "terminate_award"]),
+            st.integers(1, 12_000_00),
+        ),
+        min_size=4,
+        max_size=10,
+    )
+)
+def test_whatever_happens_to_an_award_adds_up_to_it(funding: Funding, steps: list[tuple[str, int]]) -> None:
+    pool_id = funding.funded_pool(30_000_00)
+    award = funding.active_award(pool_id)
+    for step, pence in steps:
+        try:
+            if step in ("alpha", "live"):
+                funding.approved_drawdown(award, step)
+                funding.pay(award, step)
+            else:
+                arguments: dict[str, Any] = {
+                    "return_underspend": {"amount_pence": pence},
+                    "claw_back": {"amount_pence": pence, "reason": "It was misspent."},
+                    "complete_project": {},
+                    "terminate_award": {"reason": "Nobody uses it."},
+                }[step]
+                funding.carried_out(step, award, **arguments)
+        except Conflict:
+            continue
+    shown = current(funding, award)
+    assert shown["committed_pence"] + shown["paid_pence"] + shown["released_pence"] == shown["amount_pence"]
+    held_pence = shown["paid_pence"] - shown["returned_pence"] - shown["clawed_back_pence"]
+    position = funding.position(pool_id)
+    assert held_pence == position.get("paid", 0)
+    assert position["available"] == 30_000_00 - shown["committed_pence"] - held_pence
+    assert funding.ledger_is_sound(pool_id)

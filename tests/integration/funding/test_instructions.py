@@ -139,6 +139,24 @@ def test_asking_again_is_the_first_answer(funding: Funding, award: dict[str, Any
     assert funding.call(TREASURER_TOM, "complete_project", award_id=award["award_id"]) == done
 
 
+def test_a_call_that_is_repeated_with_its_key_has_the_first_answer(
+    funding: Funding, award: dict[str, Any], completion: dict[str, Any]
+) -> None:
+    asked = {"award_id": award["award_id"], "amount_pence": 1_00, "idempotency_key": "return-1"}
+    funding.approved_drawdown(award)
+    funding.pay(award)
+    first = funding.call(TREASURER_ANN, "return_underspend", **asked)
+    assert funding.call(TREASURER_ANN, "return_underspend", **asked) == first
+    # Without the key, the same sum again is another one that came back.
+    del asked["idempotency_key"]
+    assert funding.call(TREASURER_ANN, "return_underspend", **asked)["reference"] != first["reference"]
+    done = answer(funding, APPROVER_BEN, "approve", first, idempotency_key="approve-1")
+    assert answer(funding, APPROVER_BEN, "approve", first, idempotency_key="approve-1") == done
+    with pytest.raises(Conflict):
+        answer(funding, APPROVER_BEN, "approve", completion, idempotency_key="approve-1")
+    assert len(funding.recorded("underspend_returned")) == 1
+
+
 def test_two_ends_of_one_award_are_not_asked_for_at_a_time(
     funding: Funding, award: dict[str, Any], completion: dict[str, Any]
 ) -> None:

@@ -12,6 +12,7 @@ from services.funding.models import Base
 from shared.storage import migrate
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
+from tests.support.funding import TREASURER_ANN, Funding
 
 
 def test_the_migrated_database_is_what_the_models_describe(open_database: OpenDatabase) -> None:
@@ -33,6 +34,30 @@ def test_going_back_leaves_nothing(open_database: OpenDatabase) -> None:
     command.downgrade(_config(database), "base")
     assert inspect(database.engine).get_table_names() == ["alembic_version"]
     assert _functions(database) == []
+
+
+def test_what_has_ended_goes_there_and_back(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    completed, terminated, taken_up = (funding.paid_award(pool_id) for _ in range(3))
+    funding.carried_out("complete_project", completed)
+    funding.carried_out("return_underspend", completed, amount_pence=1_00)
+    for award in (terminated, taken_up):
+        funding.approved_drawdown(award, "live")
+        funding.carried_out("terminate_award", award, reason="The supplier withdrew its product.")
+    again = funding.offer(pool_id, taken_up["proposal_id"])
+    config = _config(funding.database)
+    command.downgrade(config, "0005")
+    command.upgrade(config, "head")
+    listed = funding.call(TREASURER_ANN, "list_awards", pool_id=pool_id)["items"]
+    states = {award["award_id"]: award["state"] for award in listed}
+    assert states == {
+        completed["award_id"]: "active",
+        terminated["award_id"]: "active",
+        taken_up["award_id"]: "declined",
+        again["award_id"]: "offered",
+    }
+    assert [tranche["state"] for tranche in listed[1]["tranches"]] == ["paid", "locked"]
+    assert funding.ledger_is_sound(pool_id)
 
 
 def _config(database: Database) -> Config:
