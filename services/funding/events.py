@@ -98,7 +98,6 @@ def transaction_reversed(
     session: Session, pool: Pool, original: LedgerTransaction, reversal: ledger.Transaction, amount_pence: int
 ) -> None:
     """What was told of a pledge, a receipt, a payment, a refund or money that came back holds no longer."""
-    names = ("council", "year", "bank_reference", "award_id", "project_id", "tranche", "payment_reference")
     _record(
         session,
         pool,
@@ -111,7 +110,7 @@ def transaction_reversed(
             "amount_pence": amount_pence,
             "effective_on": reversal.effective_on,
             "reason": reversal.about["reason"],
-            "about": {name: original.about[name] for name in names if name in original.about},
+            "about": [{"name": name, "value": value} for name, value in sorted(original.about.items())],
         },
     )
 

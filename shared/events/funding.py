@@ -78,16 +78,11 @@ class YearClosed(Schema):
     total = fields.Nested(YearFigures, required=True)
 
 
-class AboutReversed(Schema):
-    """What a transaction that was taken back was about, in the words of the event that told of it."""
+class Reference(Schema):
+    """An id or a reference as text, such as the ``bank_reference`` of a receipt."""
 
-    council = Gss()
-    year = FinancialYear()
-    bank_reference = Text(max_length=64)
-    award_id = Id()
-    project_id = Id()
-    tranche = Key()
-    payment_reference = Text(max_length=64)
+    name = Key(required=True)
+    value = Text(required=True, max_length=128)
 
 
 class TransactionReversed(Schema):
@@ -95,7 +90,7 @@ class TransactionReversed(Schema):
 
     ``kind`` is its flow: a ``pledge`` (told as contribution_pledged), a ``receipt`` (contribution_recorded), ``pay``
     (tranche_paid), a ``refund`` (leaver_refunded), a ``return`` (underspend_returned) or a ``claw_back``
-    (funds_clawed_back). What is right is told anew.
+    (funds_clawed_back). ``about`` has the ids and references of that, as text. What is right is told anew.
     """
 
     pool_id = Id(required=True)
@@ -105,7 +100,7 @@ class TransactionReversed(Schema):
     amount_pence = Pence(required=True)
     effective_on = Day(required=True)
     reason = Text(required=True, max_length=2000, lines=True)
-    about = fields.Nested(AboutReversed, required=True)
+    about = Items(fields.Nested(Reference), distinct=("name",), required=True, validate=validate.Length(max=20))
 
 
 class ContributionPledged(Schema):

@@ -44,7 +44,7 @@ def remove_member(session: Session, principal: Principal, command: Command) -> d
     years.check_open("leaves_on", command.leaves_on, ledger_store.closed_through(session, pool.id))
     _check_leads_nothing(session, pool, command.council)
     member.leaves_on, member.removed_by, member.removed_at = command.leaves_on, principal.subject, clock.now()
-    _cancel_pledges(session, principal, pool, member)
+    _cancel_pledges(session, principal, pool, command)
     events.member_left(session, pool, member)
     return pools.view(session, principal, pool)
 
@@ -61,15 +61,15 @@ def _check_leads_nothing(session: Session, pool: Pool, council: str) -> None:
         )
 
 
-def _cancel_pledges(session: Session, principal: Principal, pool: Pool, member: Member) -> None:
+def _cancel_pledges(session: Session, principal: Principal, pool: Pool, leave: Command) -> None:
+    council = leave.council
     shares = session.scalars(
-        select(Contribution).where(Contribution.pool_id == pool.id, Contribution.council == member.council)
+        select(Contribution).where(Contribution.pool_id == pool.id, Contribution.council == council)
     ).all()
     pledges = {Pledged(share.year, share.nth, share.pledged_pence): share for share in shares}
-    accounts = [ledger.council_account(member.council), ledger.pledged_account(member.council)]
-    outstanding_pence = ledger.outstanding_from(ledger_store.lock(session, pool.id, accounts), member.council)
-    assert member.leaves_on is not None
-    cancelled = cancelled_by_leaving(pledges, outstanding_pence, member.leaves_on)
+    accounts = [ledger.council_account(council), ledger.pledged_account(council)]
+    outstanding_pence = ledger.outstanding_from(ledger_store.lock(session, pool.id, accounts), council)
+    cancelled = cancelled_by_leaving(pledges, outstanding_pence, leave.leaves_on)
     for pledge, pence in cancelled:
         pledges[pledge].cancelled_pence += pence
     if cancelled:
@@ -78,7 +78,7 @@ def _cancel_pledges(session: Session, principal: Principal, pool: Pool, member: 
             pool.id,
             [
                 ledger.cancel(
-                    council=member.council,
+                    council=council,
                     year=pledge.year,
                     amount_pence=pence,
                     on=clock.today(),

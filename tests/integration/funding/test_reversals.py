@@ -93,7 +93,7 @@ def test_a_receipt_is_taken_back_and_recorded_right(funding: Funding, pool_id: s
         "amount_pence": 35_000_00,
         "effective_on": "2026-06-01",
         "reason": "It was wrong.",
-        "about": {"council": ABERDEENSHIRE, "bank_reference": "BACS-7"},
+        "about": [{"name": "bank_reference", "value": "BACS-7"}, {"name": "council", "value": ABERDEENSHIRE}],
     }
     assert funding.ledger_is_sound(pool_id)
 

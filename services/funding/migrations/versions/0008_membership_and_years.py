@@ -54,7 +54,8 @@ def downgrade() -> None:
     for name, (table, _) in _UNLESS_REVERSED.items():
         op.drop_index(name, table)
     for table in ("receipts", "payments"):
-        op.execute(f"DELETE FROM {table} WHERE reversed_at IS NOT NULL")
+        reversed_at = sa.column("reversed_at")
+        op.execute(sa.delete(sa.table(table, reversed_at)).where(reversed_at.is_not(None)))
     op.drop_index("uq_members_staying_pool_id_council", "members")
     with altering("members") as members:
         members.drop_constraint(op.f("ck_members_removed_by_somebody"), type_="check")
