@@ -8,10 +8,12 @@ exact part would cut go to the largest remainders, equal ones in the order of th
 
 Edinburgh, Aberdeenshire and Fife have paid in £30,000, £30,000 and £40,000; payments have cost them £6,000, £6,000 and
 £8,000. Of the £80,000 left, £24,000, £24,000 and £32,000, a project has been promised £30,000 and £50,000 is available.
-Fife leaves and gets 32/80 of £50,000: £20,000. Its other £12,000 stays with what is promised.
+Fife leaves and gets 32/80 of £50,000: £20,000. Its other £12,000 stay with what is promised: of the £30,000, when they
+are paid, they are 40/100, as they would have been if it had stayed.
 
-What it leaves behind goes on counting as paid in by it. When money that was promised becomes available again, as after
-an underspend, the leaver may be refunded its part of that too, by the same rule.
+What a leaver is refunded lowers what it has left, and not its part in payments, which never cost it more than it has
+left. When money that was promised becomes available again, as after an underspend, it may be refunded its part of that
+too, by the same rule. A council that joins again begins anew: with what it has in the pool, whatever it was refunded.
 
 **Owed.** What it has pledged for financial years that begin after it leaves is cancelled, as far as it is not paid;
 what it has paid ahead is unspent, and refunded like all else. Pledges are paid in the order of their years. What it has

@@ -170,11 +170,16 @@ def _attribute(
             attributed = dict(transaction.attribution)
         elif amount_pence > 0:
             paid_in = _paid_in({**balances(session, pool_id), **after})
-            attributed = attribution.of_payment(amount_pence, paid_in, _left(paid_in, _spent(session, pool_id)))
+            # A refund lowers what its council has left, and not its part in what the pool had promised by then.
+            refunded = _refunded(session, pool_id)
+            weights = {council: pence + refunded.get(council, 0) for council, pence in paid_in.items()}
+            attributed = attribution.of_payment(amount_pence, weights, _left(paid_in, _spent(session, pool_id)))
         else:
             attributed = attribution.of_return(-amount_pence, in_project(session, project_id))
         _note_spent(session, pool_id, attributed)
         return attributed
+    if ledger.flow_of(transaction.kind) == ledger.REFUND:
+        _note_refund(session, pool_id, transaction)
     return {}
 
 
@@ -210,7 +215,12 @@ def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) 
     # what comes back alone would be below zero.
     spent = _spent(session, pool_id)
     rows = [
-        {"pool_id": pool_id, "council": council, "attributed_pence": spent.get(council, 0) + pence}
+        {
+            "pool_id": pool_id,
+            "council": council,
+            "attributed_pence": spent.get(council, 0) + pence,
+            "refunded_pence": 0,
+        }
         for council, pence in attributed.items()
     ]
     insert = insert_into(session, LedgerContributor).values(rows)
@@ -218,6 +228,44 @@ def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) 
         insert.on_conflict_do_update(
             index_elements=["pool_id", "council"], set_={"attributed_pence": insert.excluded.attributed_pence}
         )
+    )
+
+
+def _refunded(session: Session, pool_id: UUID) -> dict[str, int]:
+    rows = session.execute(
+        select(LedgerContributor.council, LedgerContributor.refunded_pence).where(LedgerContributor.pool_id == pool_id)
+    )
+    return dict(rows.all())
+
+
+def _note_refund(session: Session, pool_id: UUID, transaction: ledger.Transaction) -> None:
+    [council] = ledger.councils_in(transaction.accounts)
+    [refunded_pence] = [
+        posting.amount_pence for posting in transaction.postings if ledger.kind_of(posting.account) == ledger.COUNCIL
+    ]
+    so_far_pence = _refunded(session, pool_id).get(council, 0)
+    # A refund may be reversed after its council has joined again.
+    row = {
+        "pool_id": pool_id,
+        "council": council,
+        "attributed_pence": 0,
+        "refunded_pence": max(0, so_far_pence + refunded_pence),
+    }
+    insert = insert_into(session, LedgerContributor).values(row)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["pool_id", "council"], set_={"refunded_pence": insert.excluded.refunded_pence}
+        )
+    )
+
+
+def begin_anew(session: Session, pool_id: UUID, council: str) -> None:
+    """Let a council that joins again take part in payments by what it has in the pool, whatever it was refunded."""
+    lock_books(session, pool_id, [])
+    session.execute(
+        update(LedgerContributor)
+        .where(LedgerContributor.pool_id == pool_id, LedgerContributor.council == council)
+        .values(refunded_pence=0)
     )
 
 

@@ -618,15 +618,23 @@ class LedgerHead(Base):
 
 
 class LedgerContributor(Base):
-    """What payments have cost a council, less what came back: the sum of its attributions, kept in step."""
+    """What payments have cost a council, less what came back: the sum of its attributions, kept in step.
+
+    ``refunded_pence`` is what it was refunded since it last left: it has less left by that, and pays for projects as
+    before.
+    """
 
     __tablename__ = "ledger_contributors"
 
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
     council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
     attributed_pence: Mapped[int] = mapped_column(Pence)
+    refunded_pence: Mapped[int] = mapped_column(Pence)
 
-    __table_args__ = (CheckConstraint("attributed_pence >= 0", name="attributed_not_below_zero"),)
+    __table_args__ = (
+        CheckConstraint("attributed_pence >= 0", name="attributed_not_below_zero"),
+        CheckConstraint("refunded_pence >= 0", name="refunded_not_below_zero"),
+    )
 
 
 class LedgerTransaction(Base):

@@ -32,6 +32,8 @@ def add_member(session: Session, principal: Principal, command: Command) -> dict
     member = Member(
         council=command.council, joins_on=command.joins_on, added_by=principal.subject, added_at=clock.now()
     )
+    if rules.last_membership(pool.members, command.council) is not None:
+        ledger_store.begin_anew(session, pool.id, command.council)
     pool.members.append(member)
     events.member_joined(session, pool, member)
     return pools.view(session, principal, pool)

@@ -244,6 +244,32 @@ def test_what_it_leaves_with_the_projects_is_refunded_when_it_becomes_free(fundi
     assert funding.ledger_is_sound(pool_id)
 
 
+def test_what_was_promised_is_paid_as_if_it_had_stayed(funding: Funding, pool_id: str) -> None:
+    leave(funding, pool_id)
+    funding.by_two_people("refund_leaver", pool_id, council=FIFE)
+    [award] = funding.call(TREASURER_ANN, "list_awards")["items"]
+    funding.approved_drawdown(award, "live")
+    funding.pay(award, "live")
+    parts = {each["council"]: each["amount_pence"] for each in funding.transactions(pool_id)[-1]["attributions"]}
+    assert parts == {EDINBURGH: 9_000_00, ABERDEENSHIRE: 9_000_00, FIFE: 12_000_00}
+    assert refused(funding.by_two_people, "refund_leaver", pool_id, council=FIFE).code == "nothing_to_refund"
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_a_council_that_joins_again_pays_by_what_it_has_in_the_pool(funding: Funding) -> None:
+    pool_id = funding.pool()
+    for council in (EDINBURGH, FIFE):
+        funding.receipt(pool_id, council=council, amount_pence=30_000_00)
+    leave(funding, pool_id)
+    funding.by_two_people("refund_leaver", pool_id, council=FIFE)
+    funding.call(TREASURER_ANN, "add_member", pool_id=pool_id, council=FIFE, joins_on="2026-06-01")
+    funding.receipt(pool_id, council=FIFE, amount_pence=10_000_00)
+    funding.paid_award(pool_id)
+    parts = {each["council"]: each["amount_pence"] for each in funding.transactions(pool_id)[-1]["attributions"]}
+    assert parts == {EDINBURGH: 7_500_00, FIFE: 2_500_00}
+    assert funding.ledger_is_sound(pool_id)
+
+
 def test_a_refund_that_has_become_another_one_is_asked_for_again(funding: Funding, pool_id: str) -> None:
     leave(funding, pool_id)
     asked = funding.call(TREASURER_ANN, "refund_leaver", pool_id=pool_id, council=FIFE)

@@ -37,12 +37,16 @@ def upgrade() -> None:
     _let_records_be_reversed()
     _let_members_leave()
     op.add_column("ledger_heads", sa.Column("closed_through", sa.Date))
+    _let_contributors_be_refunded()
     _create_closed_years()
 
 
 def downgrade() -> None:
     for table in reversed(_APPEND_ONLY_TABLES):
         op.drop_table(table)
+    with altering("ledger_contributors") as contributors:
+        contributors.drop_constraint(op.f("ck_ledger_contributors_refunded_not_below_zero"), type_="check")
+        contributors.drop_column("refunded_pence")
     with altering("ledger_heads") as heads:
         heads.drop_column("closed_through")
     # What the version before cannot tell apart: it knows one membership, one share and one standing record.
@@ -141,6 +145,16 @@ def _let_members_leave() -> None:
         postgresql_where=staying,
         sqlite_where=staying,
     )
+
+
+def _let_contributors_be_refunded() -> None:
+    op.add_column("ledger_contributors", sa.Column("refunded_pence", Pence))
+    op.execute("UPDATE ledger_contributors SET refunded_pence = 0")
+    with altering("ledger_contributors") as contributors:
+        contributors.alter_column("refunded_pence", existing_type=Pence, nullable=False)
+        contributors.create_check_constraint(
+            op.f("ck_ledger_contributors_refunded_not_below_zero"), sa.text("refunded_pence >= 0")
+        )
 
 
 def _create_closed_years() -> None:
