@@ -148,6 +148,12 @@ class Neighbours:
         found = self.stage.caller(TREASURER).funding.list_candidates(pool_id=self.pool_id)["items"]
         return [candidate["proposal_id"] for candidate in found]
 
+    def asked(self) -> str:
+        """An instruction about the award that waits for an approver; asking again is the same one."""
+        treasurer = self.stage.caller(TREASURER)
+        asked = treasurer.funding.terminate_award(award_id=self.award_id, reason="The supplier left.")
+        return str(asked["instruction_id"])
+
     def _fund(self, award_id: str) -> None:
         officer, proposer = self.stage.caller(S95_OFFICER, council=LEAD), self.stage.caller(PROPOSER, council=LEAD)
         self.award_id = award_id

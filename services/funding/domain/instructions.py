@@ -30,6 +30,7 @@ class InstructionFacts(Protocol):
     """An instruction, as its rules see it."""
 
     reference: str
+    sentence: str
     state: str
     requested_by: str
     approved_by: str | None
@@ -39,6 +40,19 @@ class InstructionFacts(Protocol):
     rejection_reason: str | None
     withdrawn_at: datetime | None
     result: dict[str, str] | None
+
+
+def already_requested(first: InstructionFacts) -> Conflict:
+    """Return the refusal of what an instruction that stands has asked for already, with other facts."""
+    what_to_do = (
+        "have it withdrawn or rejected first."
+        if first.state == InstructionState.REQUESTED
+        else "it is done, and is not done twice."
+    )
+    return Conflict(
+        "already_requested",
+        f"{first.reference} asked for this, with other facts; {what_to_do} It says: {first.sentence}",
+    )
 
 
 def check_room_for_another(waiting: int) -> None:

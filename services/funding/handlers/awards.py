@@ -56,6 +56,8 @@ def offer_award(session: Session, principal: Principal, command: Command) -> Awa
     _reserve(session, principal, award)
     award.reference = next_reference(session, ReferenceCounter, "A", clock.today().year)
     session.add(award)
+    # What came back of it is read from the database, which does not do so for a row that is not there yet.
+    session.flush()
     return award
 
 

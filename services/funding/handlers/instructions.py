@@ -37,10 +37,7 @@ def request(session: Session, principal: Principal, kind: str, command: Command)
         return first
     plan = its.plan(session, subject, command)
     if first is not None:
-        raise Conflict(
-            "already_requested",
-            f"{first.reference} asks for this already, with other facts: {first.sentence} Withdraw or reject it first.",
-        )
+        raise rules.already_requested(first)
     rules.check_room_for_another(_waiting(session, subject))
     instruction = Instruction(
         id=ids.new_id(),

@@ -1,13 +1,17 @@
 """Awards end, completed or terminated, and money of them comes back to the pool."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared import clock
 from shared.errors import CommonwealError, Conflict, Invalid
+from shared.events.catalogue import event_type
 from shared.security.principal import Principal
+from tests.integration.conftest import OpenDatabase
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
@@ -20,6 +24,8 @@ from tests.support.funding import (
     officer,
     proposer,
 )
+from tests.support.funding import event as event_of
+from tests.support.proposals import Programme
 
 
 @pytest.fixture
@@ -370,6 +376,16 @@ def test_a_terminated_proposal_may_get_another_award_and_a_completed_one_not(fun
     assert funding.ledger_is_sound(pool_id)
 
 
+def test_an_award_shows_its_sums_from_the_first_answer_on(funding: Funding, pool_id: str) -> None:
+    """Nothing came back of an offer that was only just written."""
+    offered = funding.offer(pool_id, funding.candidate())
+    assert (offered["returned_pence"], offered["clawed_back_pence"], offered["committed_pence"]) == (0, 0, 0)
+    funding.call(APPROVER_BEN, "approve_award", award_id=offered["award_id"])
+    accepted = funding.call(officer(EDINBURGH), "accept_award", award_id=offered["award_id"])
+    assert accepted == current(funding, accepted)
+    assert sums(funding, accepted) == {"committed": 25_000_00}
+
+
 def test_the_list_shows_the_same_sums(funding: Funding, pool_id: str, award: dict[str, Any]) -> None:
     funding.carried_out("return_underspend", award, amount_pence=4_000_00)
     funding.carried_out("terminate_award", award, reason="The supplier withdrew its product.")
@@ -414,3 +430,30 @@ def test_whatever_happens_to_an_award_adds_up_to_it(funding: Funding, steps: lis
     assert held_pence == position.get("paid", 0)
     assert position["available"] == 30_000_00 - shown["committed_pence"] - held_pence
     assert funding.ledger_is_sound(pool_id)
+
+
+@ENDS
+def test_proposals_hears_how_its_project_ended(
+    funding: Funding,
+    open_database: OpenDatabase,
+    at: clock.FixedClock,
+    method: str,
+    arguments: dict[str, Any],
+) -> None:
+    """From the panel's decision to the end, each service by the events that the other one recorded."""
+    at.at = datetime(2026, 10, 5, 9, 30, tzinfo=UTC)
+    programme = Programme(open_database("proposals"))
+    proposal_id = programme.decided()
+    [approved] = programme.told("proposal_approved")
+    funding.receive(event_of("proposals", "proposal_approved", approved.data))
+    requested_pence = approved.data["content"]["requested_pence"]
+    pool_id = funding.funded_pool(requested_pence)
+    award = funding.offer(pool_id, proposal_id, amount_pence=requested_pence, expires_on="2026-12-31")
+    funding.call(APPROVER_BEN, "approve_award", award_id=award["award_id"])
+    funding.call(officer(award["lead_council"]), "accept_award", award_id=award["award_id"])
+    funding.carried_out(method, award, **arguments)
+    states = []
+    for told in funding.recorded("award_offered", "project_funded", "project_completed", "award_terminated"):
+        programme.deliver(told.name, **event_type("funding", told.name).load(told.data))
+        states.append(programme.seen(proposal_id)["state"])
+    assert states == ["approved", "funded", "completed" if method == "complete_project" else "terminated"]

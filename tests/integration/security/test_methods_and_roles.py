@@ -273,13 +273,14 @@ ATTEMPTS = [
     ),
     *(
         Attempt(method, role, "pool_id", lambda programme: programme.pool_id, READS)
-        for method in ("get_pool", "list_transactions", "list_candidates")
+        for method in ("get_pool", "list_transactions", "list_candidates", "list_instructions")
         for role in sorted(COUNCIL_ROLES)
     ),
     *(
         Attempt("get_award", role, "award_id", lambda programme: programme.award_id, READS)
         for role in sorted(COUNCIL_ROLES)
     ),
+    *(Attempt("get_instruction", role, "instruction_id", Neighbours.asked, READS) for role in sorted(COUNCIL_ROLES)),
     Attempt("accept_award", S95_OFFICER, "award_id", lambda programme: programme.offered[0], FORBIDDEN),
     Attempt("decline_award", S95_OFFICER, "award_id", lambda programme: programme.offered[1], FORBIDDEN),
     Attempt("request_drawdown", PROPOSER, "award_id", lambda programme: programme.award_id, FORBIDDEN),
@@ -407,9 +408,10 @@ READERS: list[tuple[str, str, Callable[[Neighbours], str], set[str]]] = [
     ),
     *(
         (method, "pool_id", lambda programme: programme.pool_id, STEWARDS)
-        for method in ("get_pool", "list_transactions", "list_candidates", "verify_ledger")
+        for method in ("get_pool", "list_transactions", "list_candidates", "list_instructions", "verify_ledger")
     ),
     ("get_award", "award_id", lambda programme: programme.award_id, STEWARDS),
+    ("get_instruction", "instruction_id", Neighbours.asked, STEWARDS),
     ("get_plan", "project_id", lambda programme: programme.project_id, set(ROLES - COUNCIL_ROLES - {SYSTEM})),
 ]
 

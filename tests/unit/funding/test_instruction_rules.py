@@ -23,6 +23,7 @@ class AnInstruction:
     """An instruction as the domain sees it, asked for by Ann."""
 
     reference: str = "I-2026-0001"
+    sentence: str = "The project is completed."
     state: str = InstructionState.REQUESTED
     requested_by: str = SUBJECTS[0]
     approved_by: str | None = None
@@ -72,6 +73,17 @@ def test_what_is_answered_is_answered(verb: str, state: InstructionState) -> Non
     with pytest.raises(Conflict, match=f"I-2026-0001 is {state.replace('_', ' ')} already") as refusal:
         act(verb, AnInstruction(state=state), ANN if verb == "withdraw" else BEN)
     assert refusal.value.code == "instruction_answered"
+
+
+@pytest.mark.parametrize(
+    ("state", "what_to_do"),
+    [(InstructionState.REQUESTED, "withdrawn or rejected first"), (InstructionState.CARRIED_OUT, "is not done twice")],
+)
+def test_what_stands_is_not_asked_for_with_other_facts(state: InstructionState, what_to_do: str) -> None:
+    refusal = instructions.already_requested(AnInstruction(state=state))
+    assert refusal.code == "already_requested"
+    assert what_to_do in refusal.message
+    assert refusal.message.endswith("It says: The project is completed.")
 
 
 def test_so_many_wait() -> None:

@@ -71,7 +71,7 @@ def _forget_ends() -> None:
         "UPDATE awards SET state = 'declined', declined_by = 'an end', declined_at = terminated_at,"
         " decline_reason = termination_reason, project_id = NULL, accepted_at = NULL, accepted_by = NULL"
         " WHERE state = 'terminated' AND EXISTS (SELECT 1 FROM awards AS later"
-        f" WHERE later.proposal_id = awards.proposal_id AND later.{_LIVE})"
+        " WHERE later.proposal_id = awards.proposal_id AND later.state IN ('offered', 'active', 'completed'))"
     )
     op.execute("UPDATE awards SET state = 'active' WHERE state IN ('completed', 'terminated')")
     op.execute(
