@@ -40,8 +40,8 @@ def sees_everything(principal: Principal) -> bool:
 
 @enforces(
     "pools",
-    "Treasurer, approver, CDO and operator: every pool. A council's people: the pools of which their council is a"
-    " member, with the sums of their own council; no other exists for them.",
+    "Treasurer, approver, CDO and operator: every pool. A council's people: the pools of which their council is or was"
+    " a member, with the sums of their own council; no other exists for them.",
 )
 def pools(principal: Principal) -> ColumnElement[bool]:
     """Return the condition that a pool meets when the caller may know of it."""

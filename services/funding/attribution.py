@@ -1,6 +1,7 @@
 """Whose pound it is: what a project costs each council, to the penny, in plain Python (design, section 7).
 
-A payment is attributed to the contributing councils pro rata to what each has paid in. No council pays for more than it
+A payment is attributed to the contributing councils pro rata to what each has paid in; a leaver's refund does not lower
+its part in what had been promised before (:mod:`services.funding.leaving`). No council pays for more than it
 has left of that: where its part would exceed it, as after a late joiner's first receipt, the excess is spread over the
 others by the same rule. What comes back is given back pro rata to what each council has in the project. Pennies that an
 exact part would cut go to the largest remainders, equal ones in the order of the GSS codes.
@@ -15,8 +16,8 @@ def of_payment(amount_pence: int, paid_in: Mapping[str, int], left: Mapping[str,
     """Return what a payment costs each council, in pence, by GSS code; councils that it costs nothing are left out.
 
     :param amount_pence: what is paid, above zero.
-    :param paid_in: what each council has paid into the pool, less refunds.
-    :param left: what each has left of it: less what payments have cost it, with what came back.
+    :param paid_in: what each council has paid into the pool.
+    :param left: what each has left of it: less refunds, less what payments have cost it, with what came back.
     :raises ValueError: when the councils have less left than is paid; a fault in the ledger, never a caller's.
     """
     if amount_pence > sum(left.values()):

@@ -1,10 +1,24 @@
 """Records each of funding's events in the outbox, with the version that it takes its aggregate to."""
 
+from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.funding.models import Award, Contribution, Member, Payment, Pool, Receipt, Tranche
+from services.funding import ledger
+from services.funding.models import (
+    Award,
+    ClosedYear,
+    Contribution,
+    LedgerTransaction,
+    Member,
+    Payment,
+    Pool,
+    Receipt,
+    Tranche,
+)
+from services.funding.year_end import NAMES, Figures
 from shared.events.catalogue import event_type
 from shared.fields import Command
 from shared.messaging import outbox
@@ -34,6 +48,70 @@ def member_joined(session: Session, pool: Pool, member: Member) -> None:
         pool,
         "member_joined",
         {"pool_id": pool.id, "council": member.council, "joins_on": member.joins_on},
+    )
+
+
+def member_left(session: Session, pool: Pool, member: Member) -> None:
+    """A council's membership ends, on a day that may lie ahead."""
+    _record(
+        session,
+        pool,
+        "member_left",
+        {
+            "pool_id": pool.id,
+            "council": member.council,
+            "joins_on": member.joins_on,
+            "leaves_on": member.leaves_on,
+        },
+    )
+
+
+def leaver_refunded(session: Session, pool: Pool, council: str, amount_pence: int, refunded_on: date) -> None:
+    """A council that has left got back its part of what was available."""
+    _record(
+        session,
+        pool,
+        "leaver_refunded",
+        {"pool_id": pool.id, "council": council, "amount_pence": amount_pence, "refunded_on": refunded_on},
+    )
+
+
+def year_closed(session: Session, pool: Pool, closed: ClosedYear, total: Figures) -> None:
+    """A financial year's figures are settled."""
+    _record(
+        session,
+        pool,
+        "year_closed",
+        {
+            "pool_id": pool.id,
+            "year": closed.year,
+            "closed_at": closed.closed_at,
+            "councils": [
+                {"council": row.council, **{name: getattr(row, name) for name in NAMES}} for row in closed.figures
+            ],
+            "total": asdict(total),
+        },
+    )
+
+
+def transaction_reversed(
+    session: Session, pool: Pool, original: LedgerTransaction, reversal: ledger.Transaction, amount_pence: int
+) -> None:
+    """What was told of a pledge, a receipt, a payment, a refund or money that came back holds no longer."""
+    _record(
+        session,
+        pool,
+        "transaction_reversed",
+        {
+            "pool_id": pool.id,
+            "transaction_id": original.id,
+            "number": original.number,
+            "kind": original.kind,
+            "amount_pence": amount_pence,
+            "effective_on": reversal.effective_on,
+            "reason": reversal.about["reason"],
+            "about": [{"name": name, "value": value} for name, value in sorted(original.about.items())],
+        },
     )
 
 

@@ -1,8 +1,8 @@
 """Keeps the ledger in the database; its rules are in :mod:`services.funding.ledger`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from services.funding import attribution, ledger, ledger_chain
+from services.funding.domain import years
 from services.funding.models import (
     LedgerAccount,
     LedgerAttribution,
@@ -62,14 +63,17 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
     Nobody else of the pool can write between the first of its statements and the end of the transaction, so there are
     as few as can be: one that locks, and one that writes where the database takes several changes in one.
 
-    :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not.
+    :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not; ``year_closed`` for a day
+        of a financial year that is closed.
     """
     # What else the transaction changes is written before, not while everybody waits for the end of the chain.
     session.flush()
     names = {name for transaction in transactions for name in transaction.accounts}
-    accounts, head = _lock_all(session, pool_id, names)
+    accounts, head, closed = _lock_all(session, pool_id, names)
     before = {name: account.balance_pence for name, account in accounts.items()}
     after = before
+    for transaction in transactions:
+        years.check_open(None, transaction.effective_on, closed)
     recorded_at = clock.now()
     written: list[_Written] = []
     for transaction in transactions:
@@ -81,10 +85,47 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
     _write(session, pool_id, written, accounts, changed)
 
 
-def has(session: Session, pool_id: UUID, key: str) -> bool:
-    """Tell whether a pool's ledger holds a business key."""
-    statement = select(LedgerTransaction.id).where(LedgerTransaction.pool_id == pool_id, LedgerTransaction.key == key)
-    return session.scalar(statement) is not None
+def lock_books(session: Session, pool_id: UUID, accounts: Collection[str]) -> ledger_chain.Head:
+    """Lock accounts, then the end of the chain: nothing else of the pool moves until the transaction ends.
+
+    :param accounts: all that the transaction will move, if it moves any.
+    """
+    return _lock_all(session, pool_id, accounts)[1]
+
+
+def close_through(session: Session, pool_id: UUID, day: date) -> None:
+    """Let nothing be posted any more that is dated up to a day. The books are locked (:func:`lock_books`)."""
+    session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(closed_through=day))
+
+
+def closed_through(session: Session, pool_id: UUID) -> date | None:
+    """Return the last day of the last financial year that is closed, or None while there is none."""
+    return session.scalar(select(LedgerHead.closed_through).where(LedgerHead.pool_id == pool_id))
+
+
+def left(session: Session, pool_id: UUID) -> dict[str, int]:
+    """Return each council's unspent share in pence: what it has paid in, less what payments have cost it."""
+    return _left(_paid_in(balances(session, pool_id)), _spent(session, pool_id))
+
+
+def nth_receipt(session: Session, pool_id: UUID, bank_reference: str) -> int | None:
+    """Return how many times money will have come in under a bank reference with the next, or None while some stands.
+
+    It may come in again once what came in before is reversed. The pool is locked, so none is on its way.
+    """
+    nth = 1
+    while (number := number_of(session, pool_id, ledger.receipt_key(bank_reference, nth))) is not None:
+        if number_of(session, pool_id, ledger.reversal_key(number)) is None:
+            return None
+        nth += 1
+    return nth
+
+
+def number_of(session: Session, pool_id: UUID, key: str) -> int | None:
+    """Return the number of the transaction that has a business key, or None when the pool's ledger does not hold it."""
+    return session.scalar(
+        select(LedgerTransaction.number).where(LedgerTransaction.pool_id == pool_id, LedgerTransaction.key == key)
+    )
 
 
 def balances(session: Session, pool_id: UUID) -> dict[str, int]:
@@ -95,8 +136,13 @@ def balances(session: Session, pool_id: UUID) -> dict[str, int]:
     return dict(rows.all())
 
 
-def _lock_all(session: Session, pool_id: UUID, accounts: Iterable[str]) -> tuple[dict[str, _Locked], ledger_chain.Head]:
-    """Lock accounts, then the end of the pool's chain: whoever holds that waits for nobody."""
+def _lock_all(
+    session: Session, pool_id: UUID, accounts: Iterable[str]
+) -> tuple[dict[str, _Locked], ledger_chain.Head, date | None]:
+    """Lock accounts, then the end of the pool's chain: whoever holds that waits for nobody.
+
+    Returns both, and the day up to which the books are closed.
+    """
     names = sorted(accounts)
     _, lock_all = _locking(len(names))
     rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
@@ -105,7 +151,7 @@ def _lock_all(session: Session, pool_id: UUID, accounts: Iterable[str]) -> tuple
         _make(session, pool_id, names)
         rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
     locked = {row.name: _Locked(row.id, row.balance_pence) for row in rows if row.name is not None}
-    return locked, ledger_chain.Head(rows[0].number, bytes(rows[0].hash))
+    return locked, ledger_chain.Head(rows[0].number, bytes(rows[0].hash)), rows[0].closed_through
 
 
 def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
@@ -120,7 +166,8 @@ def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
         }
         for name in names
     ]
-    session.execute(insert_into(session, LedgerAccount).values(accounts_to_make).on_conflict_do_nothing())
+    if accounts_to_make:
+        session.execute(insert_into(session, LedgerAccount).values(accounts_to_make).on_conflict_do_nothing())
     beginning = ledger_chain.beginning(pool_id)
     row = {"pool_id": pool_id, "number": beginning.number, "hash": beginning.hash}
     session.execute(insert_into(session, LedgerHead).values(row).on_conflict_do_nothing())
@@ -139,7 +186,12 @@ def _locking(accounts: int) -> tuple[Executable, Executable]:
     there = select(func.count(account.id)).where(*meant).scalar_subquery()
     locked = alone.where(there == accounts).with_for_update().cte("locked")
     locked_all = select(func.count()).select_from(locked).scalar_subquery() == accounts
-    end = select(head.number, head.hash).where(head.pool_id == pool_id, locked_all).with_for_update().cte("chain_end")
+    end = (
+        select(head.number, head.hash, head.closed_through)
+        .where(head.pool_id == pool_id, locked_all)
+        .with_for_update()
+        .cte("chain_end")
+    )
     return alone.with_for_update(), select(locked, end).select_from(end.outerjoin(locked, true()))
 
 
@@ -160,15 +212,17 @@ def _attribute(
         if transaction.attribution is not None:
             attributed = dict(transaction.attribution)
         elif amount_pence > 0:
-            known = {**balances(session, pool_id), **after}
-            paid_in = {council: ledger.received_from(known, council) for council in ledger.councils_in(known)}
-            spent = _spent(session, pool_id)
-            left = {council: pence - spent.get(council, 0) for council, pence in paid_in.items()}
-            attributed = attribution.of_payment(amount_pence, paid_in, left)
+            paid_in = _paid_in({**balances(session, pool_id), **after})
+            # A refund lowers what its council has left, and not its part in what the pool had promised by then.
+            refunded = _refunded(session, pool_id)
+            weights = {council: pence + refunded.get(council, 0) for council, pence in paid_in.items()}
+            attributed = attribution.of_payment(amount_pence, weights, _left(paid_in, _spent(session, pool_id)))
         else:
-            attributed = attribution.of_return(-amount_pence, _in_project(session, project_id))
+            attributed = attribution.of_return(-amount_pence, in_project(session, project_id))
         _note_spent(session, pool_id, attributed)
         return attributed
+    if ledger.flow_of(transaction.kind) == ledger.REFUND:
+        _note_refund(session, pool_id, transaction)
     return {}
 
 
@@ -181,7 +235,16 @@ def _spent(session: Session, pool_id: UUID) -> dict[str, int]:
     return dict(rows.all())
 
 
-def _in_project(session: Session, project_id: UUID) -> dict[str, int]:
+def _paid_in(balances: Mapping[str, int]) -> dict[str, int]:
+    return {council: ledger.received_from(balances, council) for council in ledger.councils_in(balances)}
+
+
+def _left(paid_in: Mapping[str, int], spent: Mapping[str, int]) -> dict[str, int]:
+    return {council: pence - spent.get(council, 0) for council, pence in paid_in.items()}
+
+
+def in_project(session: Session, project_id: UUID) -> dict[str, int]:
+    """Return what a project has cost each council so far, in pence, by GSS code."""
     rows = session.execute(
         select(LedgerAttribution.council, func.sum(LedgerAttribution.amount_pence))
         .where(LedgerAttribution.project_id == project_id)
@@ -195,7 +258,12 @@ def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) 
     # what comes back alone would be below zero.
     spent = _spent(session, pool_id)
     rows = [
-        {"pool_id": pool_id, "council": council, "attributed_pence": spent.get(council, 0) + pence}
+        {
+            "pool_id": pool_id,
+            "council": council,
+            "attributed_pence": spent.get(council, 0) + pence,
+            "refunded_pence": 0,
+        }
         for council, pence in attributed.items()
     ]
     insert = insert_into(session, LedgerContributor).values(rows)
@@ -203,6 +271,44 @@ def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) 
         insert.on_conflict_do_update(
             index_elements=["pool_id", "council"], set_={"attributed_pence": insert.excluded.attributed_pence}
         )
+    )
+
+
+def _refunded(session: Session, pool_id: UUID) -> dict[str, int]:
+    rows = session.execute(
+        select(LedgerContributor.council, LedgerContributor.refunded_pence).where(LedgerContributor.pool_id == pool_id)
+    )
+    return dict(rows.all())
+
+
+def _note_refund(session: Session, pool_id: UUID, transaction: ledger.Transaction) -> None:
+    [council] = ledger.councils_in(transaction.accounts)
+    [refunded_pence] = [
+        posting.amount_pence for posting in transaction.postings if ledger.kind_of(posting.account) == ledger.COUNCIL
+    ]
+    so_far_pence = _refunded(session, pool_id).get(council, 0)
+    # A refund may be reversed after its council has joined again.
+    row = {
+        "pool_id": pool_id,
+        "council": council,
+        "attributed_pence": 0,
+        "refunded_pence": max(0, so_far_pence + refunded_pence),
+    }
+    insert = insert_into(session, LedgerContributor).values(row)
+    session.execute(
+        insert.on_conflict_do_update(
+            index_elements=["pool_id", "council"], set_={"refunded_pence": insert.excluded.refunded_pence}
+        )
+    )
+
+
+def begin_anew(session: Session, pool_id: UUID, council: str) -> None:
+    """Let a council that joins again take part in payments by what it has in the pool, whatever it was refunded."""
+    lock_books(session, pool_id, [])
+    session.execute(
+        update(LedgerContributor)
+        .where(LedgerContributor.pool_id == pool_id, LedgerContributor.council == council)
+        .values(refunded_pence=0)
     )
 
 

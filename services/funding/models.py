@@ -45,6 +45,12 @@ def _one_of(states: Iterable[str]) -> str:
     return f"state IN ({', '.join(repr(str(state)) for state in states)})"
 
 
+def _unless_reversed(table: str, *columns: str) -> Index:
+    standing = text("reversed_at IS NULL")
+    name = f"uq_{table}_{'_'.join(columns)}"
+    return Index(name, *columns, unique=True, postgresql_where=standing, sqlite_where=standing)
+
+
 class Base(DeclarativeBase):
     """Base of the service's tables; gives each constraint a name that migrations can rely on."""
 
@@ -87,15 +93,34 @@ class Pool(Base):
 
 
 class Member(Base):
-    """A council's membership of a pool, from ``joins_on``."""
+    """A council's membership of a pool, from ``joins_on`` to ``leaves_on``, both included, or to the pool's end."""
 
     __tablename__ = "members"
 
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
     council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
-    joins_on: Mapped[date]
+    joins_on: Mapped[date] = mapped_column(primary_key=True)
     added_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
     added_at: Mapped[datetime]
+    leaves_on: Mapped[date | None]
+    removed_by: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
+    removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("leaves_on >= joins_on", name="joins_before_it_leaves"),
+        CheckConstraint(
+            "(leaves_on IS NULL) = (removed_by IS NULL) AND (leaves_on IS NULL) = (removed_at IS NULL)",
+            name="removed_by_somebody",
+        ),
+        Index(
+            "uq_members_staying_pool_id_council",
+            "pool_id",
+            "council",
+            unique=True,
+            postgresql_where=text("leaves_on IS NULL"),
+            sqlite_where=text("leaves_on IS NULL"),
+        ),
+    )
 
 
 class ContributionYear(Base):
@@ -110,29 +135,45 @@ class ContributionYear(Base):
     set_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
     set_at: Mapped[datetime]
 
-    shares: Mapped[list["Contribution"]] = relationship(order_by="Contribution.council")
+    shares: Mapped[list["Contribution"]] = relationship(order_by="Contribution.council, Contribution.nth")
 
     __table_args__ = (
         CheckConstraint("scheme IN ('equal', 'population', 'fixed')", name="scheme_known"),
         CheckConstraint("total_pence > 0", name="total_above_zero"),
     )
 
+    @property
+    def pledged_pence(self) -> int:
+        """What the members have pledged for it together, shares that were added or cancelled later included."""
+        return sum(share.pledged_pence for share in self.shares)
+
 
 class Contribution(Base):
-    """One council's share of a financial year."""
+    """One council's share of a financial year, and the part of it that was cancelled.
+
+    ``nth`` counts the shares of the council in that year: there is another once the one before it is cancelled.
+    """
 
     __tablename__ = "contributions"
 
     pool_id: Mapped[UUID] = mapped_column(primary_key=True)
     year: Mapped[str] = mapped_column(String(YEAR_LENGTH), primary_key=True)
     council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
+    nth: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     amount_pence: Mapped[int] = mapped_column(Pence)
+    cancelled_pence: Mapped[int] = mapped_column(Pence)
 
     __table_args__ = (
         ForeignKeyConstraint(["pool_id", "year"], ["contribution_years.pool_id", "contribution_years.year"]),
-        ForeignKeyConstraint(["pool_id", "council"], ["members.pool_id", "members.council"]),
+        CheckConstraint("nth >= 1", name="nth_above_zero"),
         CheckConstraint("amount_pence >= 0", name="amount_not_below_zero"),
+        CheckConstraint("cancelled_pence BETWEEN 0 AND amount_pence", name="cancelled_is_a_part"),
     )
+
+    @property
+    def pledged_pence(self) -> int:
+        """What of it was not cancelled."""
+        return self.amount_pence - self.cancelled_pence
 
     @property
     def name(self) -> str:
@@ -141,12 +182,15 @@ class Contribution(Base):
 
 
 class Receipt(Base):
-    """A council's money that arrived. ``unpledged_pence`` is the part that went beyond what was pledged."""
+    """A council's money that arrived. ``unpledged_pence`` is the part that went beyond what was pledged.
+
+    A bank reference counts once in a pool; once its receipt is reversed, it may be recorded again.
+    """
 
     __tablename__ = "receipts"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
-    pool_id: Mapped[UUID]
+    pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"))
     council: Mapped[str] = mapped_column(String(GSS_LENGTH))
     amount_pence: Mapped[int] = mapped_column(Pence)
     unpledged_pence: Mapped[int] = mapped_column(Pence)
@@ -154,12 +198,72 @@ class Receipt(Base):
     received_on: Mapped[date]
     recorded_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
     recorded_at: Mapped[datetime]
+    reversed_at: Mapped[datetime | None]
 
     __table_args__ = (
-        ForeignKeyConstraint(["pool_id", "council"], ["members.pool_id", "members.council"]),
-        UniqueConstraint("pool_id", "bank_reference"),
+        _unless_reversed("receipts", "pool_id", "bank_reference"),
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
         CheckConstraint("unpledged_pence BETWEEN 0 AND amount_pence", name="unpledged_is_a_part"),
+    )
+
+
+class ClosedYear(Base):
+    """A financial year whose figures are settled; ``number`` is that of the ledger's last transaction then.
+
+    The database refuses to change or delete one.
+    """
+
+    __tablename__ = "closed_years"
+
+    pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
+    year: Mapped[str] = mapped_column(String(YEAR_LENGTH), primary_key=True)
+    number: Mapped[int]
+    requested_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
+    approved_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
+    closed_at: Mapped[datetime]
+
+    figures: Mapped[list["YearFigures"]] = relationship(order_by="YearFigures.council")
+
+    __table_args__ = (
+        CheckConstraint("number >= 0", name="number_not_below_zero"),
+        CheckConstraint("approved_by <> requested_by", name="two_people"),
+        {"info": APPEND_ONLY},
+    )
+
+
+class YearFigures(Base):
+    """What a closed financial year has brought a council (:class:`.year_end.Figures`); the pool's figures are the sums.
+
+    The database refuses to change or delete them.
+    """
+
+    __tablename__ = "year_figures"
+
+    pool_id: Mapped[UUID] = mapped_column(primary_key=True)
+    year: Mapped[str] = mapped_column(String(YEAR_LENGTH), primary_key=True)
+    council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
+    opening_pence: Mapped[int] = mapped_column(Pence)
+    received_pence: Mapped[int] = mapped_column(Pence)
+    paid_pence: Mapped[int] = mapped_column(Pence)
+    returned_pence: Mapped[int] = mapped_column(Pence)
+    refunded_pence: Mapped[int] = mapped_column(Pence)
+    carried_forward_pence: Mapped[int] = mapped_column(Pence)
+    owed_at_start_pence: Mapped[int] = mapped_column(Pence)
+    pledged_pence: Mapped[int] = mapped_column(Pence)
+    unpledged_pence: Mapped[int] = mapped_column(Pence)
+    owed_at_end_pence: Mapped[int] = mapped_column(Pence)
+
+    __table_args__ = (
+        ForeignKeyConstraint(["pool_id", "year"], ["closed_years.pool_id", "closed_years.year"]),
+        CheckConstraint(
+            "opening_pence + received_pence - paid_pence + returned_pence - refunded_pence = carried_forward_pence",
+            name="unspent_adds_up",
+        ),
+        CheckConstraint(
+            "owed_at_start_pence + pledged_pence - received_pence + unpledged_pence = owed_at_end_pence",
+            name="owed_adds_up",
+        ),
+        {"info": APPEND_ONLY},
     )
 
 
@@ -366,7 +470,11 @@ class Tranche(Base):
     rejected_at: Mapped[datetime | None]
     rejection_reason: Mapped[str | None] = mapped_column(Text)
 
-    payment: Mapped["Payment | None"] = relationship(back_populates="drawdown")
+    payment: Mapped["Payment | None"] = relationship(
+        back_populates="drawdown",
+        primaryjoin="and_(Payment.award_id == Tranche.award_id, Payment.tranche == Tranche.key,"
+        " Payment.reversed_at.is_(None))",
+    )
 
     __table_args__ = (
         CheckConstraint(_one_of(TrancheState), name="state_known"),
@@ -394,7 +502,7 @@ class Tranche(Base):
 
 
 class Payment(Base):
-    """A tranche that left the pool for the lead council, always whole."""
+    """A tranche that left the pool for the lead council, always whole; once reversed it may be paid again."""
 
     __tablename__ = "payments"
 
@@ -407,13 +515,14 @@ class Payment(Base):
     paid_on: Mapped[date]
     recorded_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
     recorded_at: Mapped[datetime]
+    reversed_at: Mapped[datetime | None]
 
     drawdown: Mapped[Tranche] = relationship(back_populates="payment")
 
     __table_args__ = (
         ForeignKeyConstraint(["award_id", "tranche"], ["tranches.award_id", "tranches.key"]),
-        UniqueConstraint("pool_id", "payment_reference"),
-        UniqueConstraint("award_id", "tranche"),
+        _unless_reversed("payments", "pool_id", "payment_reference"),
+        _unless_reversed("payments", "award_id", "tranche"),
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
     )
 
@@ -493,27 +602,39 @@ class LedgerAccount(Base):
 
 
 class LedgerHead(Base):
-    """Where the chain of a pool's ledger ends. Its row makes the writers of one pool take turns."""
+    """Where the chain of a pool's ledger ends. Its row makes the writers of one pool take turns.
+
+    ``closed_through`` is the last day of the last financial year that is closed; nothing is posted up to it.
+    """
 
     __tablename__ = "ledger_heads"
 
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
     number: Mapped[int]
     hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    closed_through: Mapped[date | None]
 
     __table_args__ = (CheckConstraint("number >= 0", name="number_not_below_zero"),)
 
 
 class LedgerContributor(Base):
-    """What payments have cost a council, less what came back: the sum of its attributions, kept in step."""
+    """What payments have cost a council, less what came back: the sum of its attributions, kept in step.
+
+    ``refunded_pence`` is what it was refunded since it last left: it has less left by that, and pays for projects as
+    before.
+    """
 
     __tablename__ = "ledger_contributors"
 
     pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), primary_key=True)
     council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
     attributed_pence: Mapped[int] = mapped_column(Pence)
+    refunded_pence: Mapped[int] = mapped_column(Pence)
 
-    __table_args__ = (CheckConstraint("attributed_pence >= 0", name="attributed_not_below_zero"),)
+    __table_args__ = (
+        CheckConstraint("attributed_pence >= 0", name="attributed_not_below_zero"),
+        CheckConstraint("refunded_pence >= 0", name="refunded_not_below_zero"),
+    )
 
 
 class LedgerTransaction(Base):
@@ -587,11 +708,17 @@ class LedgerAttribution(Base):
 
 
 def _come_back_of(award: type[Award], kind: str) -> ScalarSelect[int]:
-    """Select what came back of an award by a flow, in pence; its attribution tells, which is found by the project."""
+    """Select what came back of an award by a flow, less what was reversed of that, in pence.
+
+    Its attribution tells, which is found by the project.
+    """
     return (
         select(cast(func.coalesce(-func.sum(LedgerAttribution.amount_pence), 0), Pence))
         .join(LedgerTransaction, LedgerTransaction.id == LedgerAttribution.transaction_id)
-        .where(LedgerAttribution.project_id == award.project_id, LedgerTransaction.kind == kind)
+        .where(
+            LedgerAttribution.project_id == award.project_id,
+            LedgerTransaction.kind.in_([kind, ledger.reversal_of(kind)]),
+        )
         .correlate(award)
         .scalar_subquery()
     )

@@ -22,6 +22,8 @@ from shared.fields import (
 from shared.storage.paging import PageRequest
 
 MAX_VERSION = 1_000_000
+#: The largest number that a transaction of a pool may have.
+MAX_NUMBER = 1_000_000_000
 
 
 def _one_of(choices: type[Scheme] | type[AwardState] | type[InstructionState]) -> validate.OneOf:
@@ -47,6 +49,21 @@ class AddMember(CommandSchema):
     joins_on = Day(required=True)
 
 
+class RemoveMember(CommandSchema):
+    """Let a council's membership of a pool end; ``leaves_on`` is its last day."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    leaves_on = Day(required=True)
+
+
+class RefundLeaver(CommandSchema):
+    """Ask that a council that has left is refunded its part of what is available."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+
+
 class SetContributions(CommandSchema):
     """Say what a pool's members pay together for a financial year; ``fixed`` gives pence by GSS code."""
 
@@ -61,6 +78,15 @@ class SetContributions(CommandSchema):
         allow_none=True,
         validate=validate.Length(max=32, error="Name each council once; there are {max}."),
     )
+
+
+class AddContribution(CommandSchema):
+    """Say what a council pays for a financial year whose contributions are set, beside the others."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    year = FinancialYear(required=True)
+    amount_pence = Pence(required=True)
 
 
 class RecordReceipt(CommandSchema):
@@ -79,6 +105,30 @@ class GetPool(CommandSchema):
     pool_id = Id(required=True)
 
 
+class AboutYear(CommandSchema):
+    """Name a financial year of a pool."""
+
+    pool_id = Id(required=True)
+    year = FinancialYear(required=True)
+
+
+class GetYear(AboutYear):
+    """Name the financial year whose figures are to be read."""
+
+
+class CloseYear(AboutYear):
+    """Ask that a financial year's figures are settled, so that nothing is dated in it any more."""
+
+
+class ReverseTransaction(CommandSchema):
+    """Ask that a transaction is taken back, named by its number, as of ``effective_on`` or else of today."""
+
+    pool_id = Id(required=True)
+    number = WholeNumber(required=True, minimum=1, maximum=MAX_NUMBER)
+    reason = Text(required=True, max_length=2000, lines=True)
+    effective_on = Day(load_default=None, allow_none=True)
+
+
 class ListTransactions(PageRequest):
     """Name a pool and a page of its ledger."""
 
@@ -91,15 +141,23 @@ class VerifyLedger(CommandSchema):
     pool_id = Id(required=True)
 
 
-class MemberView(Schema):
-    """A council's membership. The sums are null for those who may not see them.
+class MembershipView(Schema):
+    """From when to when a council is a member; ``leaves_on`` is null while nobody has said that it leaves."""
 
-    ``pledged_pence`` is what the council has agreed to pay and not yet paid, ``received_pence`` what it has paid.
+    joins_on = Day()
+    leaves_on = Day(allow_none=True)
+
+
+class MemberView(MembershipView):
+    """A council and its last membership. The sums are null for those who may not see them.
+
+    ``earlier`` has its memberships before that one. ``pledged_pence`` is what the council has agreed to pay and not yet
+    paid, ``received_pence`` what it has paid, less what it was refunded.
     """
 
     council = Gss()
     name = fields.String()
-    joins_on = Day()
+    earlier = fields.List(fields.Nested(MembershipView))
     pledged_pence = Pence(minimum=0, allow_none=True)
     received_pence = Pence(minimum=0, allow_none=True)
 
@@ -129,11 +187,11 @@ class PoolView(Schema):
 
 
 class ShareView(Schema):
-    """What one council pays for a financial year."""
+    """What one council pays for a financial year, less what was cancelled."""
 
     council = Gss()
     name = fields.String()
-    amount_pence = Pence(minimum=0)
+    amount_pence = Pence(minimum=0, attribute="pledged_pence")
 
 
 class ContributionsView(Schema):
@@ -142,7 +200,7 @@ class ContributionsView(Schema):
     pool_id = Id()
     year = FinancialYear()
     scheme = fields.String()
-    total_pence = Pence()
+    total_pence = Pence(minimum=0, attribute="pledged_pence")
     shares = fields.List(fields.Nested(ShareView))
 
 
@@ -158,6 +216,46 @@ class ReceiptView(Schema):
     received_on = Day()
     recorded_by = fields.String()
     recorded_at = Moment()
+
+
+class FiguresView(Schema):
+    """What a financial year has brought.
+
+    ``opening`` + ``received`` - ``paid`` + ``returned`` - ``refunded`` = ``carried_forward``, and ``owed_at_start`` +
+    ``pledged`` - ``received`` + ``unpledged`` = ``owed_at_end``. A reversal counts against what it takes back, so that
+    a figure may be below zero.
+    """
+
+    opening_pence = Pence(minimum=-MAX_PENCE)
+    received_pence = Pence(minimum=-MAX_PENCE)
+    paid_pence = Pence(minimum=-MAX_PENCE)
+    returned_pence = Pence(minimum=-MAX_PENCE)
+    refunded_pence = Pence(minimum=-MAX_PENCE)
+    carried_forward_pence = Pence(minimum=-MAX_PENCE)
+    owed_at_start_pence = Pence(minimum=-MAX_PENCE)
+    pledged_pence = Pence(minimum=-MAX_PENCE)
+    unpledged_pence = Pence(minimum=-MAX_PENCE)
+    owed_at_end_pence = Pence(minimum=-MAX_PENCE)
+
+
+class CouncilFiguresView(FiguresView):
+    """What a financial year has brought a council."""
+
+    council = Gss()
+    name = fields.String()
+
+
+class YearView(Schema):
+    """A financial year's figures: those of the councils that the caller may see, and of the pool, which has the sums.
+
+    They are settled once the year is closed; until then ``closed_at`` is null.
+    """
+
+    pool_id = Id()
+    year = FinancialYear()
+    closed_at = Moment(allow_none=True)
+    councils = fields.List(fields.Nested(CouncilFiguresView))
+    total = fields.Nested(FiguresView)
 
 
 class PostingView(Schema):

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, instructions, pools
+from services.funding.handlers import awards, books, candidates, drawdowns, instructions, membership, pools, years
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -42,12 +42,27 @@ class FundingService:
     @rpc(schemas.AddMember, schemas.PoolView, roles={TREASURER}, scope=access.pools)
     def add_member(self, session: Session, principal: Principal, command: Command) -> Any:
         """Make a council a member."""
-        return pools.add_member(session, principal, command)
+        return membership.add_member(session, principal, command)
+
+    @rpc(schemas.RemoveMember, schemas.PoolView, roles={TREASURER}, scope=access.pools)
+    def remove_member(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Let a council's membership end."""
+        return membership.remove_member(session, principal, command)
+
+    @rpc(schemas.RefundLeaver, schemas.InstructionView, roles={TREASURER}, scope=access.pools)
+    def refund_leaver(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask that a council that has left gets back its part of what is available."""
+        return instructions.request(session, principal, "refund_leaver", command)
 
     @rpc(schemas.SetContributions, schemas.ContributionsView, roles={TREASURER}, scope=access.pools)
     def set_contributions(self, session: Session, principal: Principal, command: Command) -> Any:
         """Share and pledge what the members pay for a financial year."""
         return pools.set_contributions(session, principal, command)
+
+    @rpc(schemas.AddContribution, schemas.ContributionsView, roles={TREASURER}, scope=access.pools)
+    def add_contribution(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Pledge the share of a council that joins after a year's contributions were set."""
+        return pools.add_contribution(session, principal, command)
 
     @rpc(schemas.RecordReceipt, schemas.ReceiptView, roles={TREASURER}, scope=access.pools)
     def record_receipt(self, session: Session, principal: Principal, command: Command) -> Any:
@@ -68,6 +83,21 @@ class FundingService:
     def verify_ledger(self, session: Session, principal: Principal, command: Command) -> Any:
         """Check a pool's ledger against its own rows."""
         return books.verify_ledger(session, principal, command)
+
+    @rpc(schemas.ReverseTransaction, schemas.InstructionView, roles={TREASURER}, scope=access.pools)
+    def reverse_transaction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask that a transaction is taken back."""
+        return instructions.request(session, principal, "reverse_transaction", command)
+
+    @rpc(schemas.GetYear, schemas.YearView, roles=READERS, scope=access.pools, reads=True)
+    def get_year(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a financial year's figures."""
+        return years.get_year(session, principal, command)
+
+    @rpc(schemas.CloseYear, schemas.InstructionView, roles={TREASURER}, scope=access.pools)
+    def close_year(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask that a financial year is closed."""
+        return instructions.request(session, principal, "close_year", command)
 
     # Awards
 

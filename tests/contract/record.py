@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,9 @@ from examples.demo.screen import Screen
 from examples.demo.stage import Stage, embedded_stage
 from examples.demo.story import Story
 from shared import ids
-from shared.events.catalogue import EVENT_TYPES, SOURCES, event_type
+from shared.events.catalogue import EVENT_TYPES, SOURCES
 from shared.fields import DecimalString, Text
-from shared.messaging import broker, embedded, events
-from shared.messaging.publisher import Publisher
+from shared.messaging import broker, embedded
 from shared.messaging.topology import exchange_of
 from tests.support import samples
 from tests.support.samples import Sample, fields_of, paths_in
@@ -47,6 +46,8 @@ OBSERVER = "recorder"
 ARRIVAL_TIMEOUT_S = 30.0
 #: The one text that a benefit in money may have for its unit.
 MONEY_UNIT = "GBP"
+#: A council that leads no project of the programme.
+LEAVER = "S12000005"
 
 
 def play() -> dict[str, list[Sample]]:
@@ -139,7 +140,8 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
     )
     let_projects_end(stage, story)
     let_an_offer_lapse(stage, story, candidate)
-    tell_of_how_memberships_end(award, today)
+    let_a_receipt_be_reversed(stage, story)
+    let_a_council_leave_and_the_year_end(stage, story)
 
 
 def let_an_offer_lapse(stage: Stage, story: Story, candidate: dict[str, Any]) -> None:
@@ -184,20 +186,37 @@ def let_projects_end(stage: Stage, story: Story) -> None:
     )
 
 
-def tell_of_how_memberships_end(award: dict[str, Any], now: datetime) -> None:
-    """Funding has no call for it yet; it is published in its name, and proposals takes it in."""
-    kind = event_type("funding", "member_left")
-    facts = {
-        "pool_id": award["pool_id"],
-        "council": "S12000013",
-        "joins_on": "2026-04-01",
-        "leaves_on": "2028-03-31",
-    }
-    data = kind.dump(kind.load(facts))
-    publisher = Publisher(embedded.URI)
-    told = events.encode(kind, id=ids.new_id(), subject=award["pool_id"], sequence=9, time=now, data=data)
-    assert publisher.publish([told]) == {}
-    publisher.close()
+def let_a_receipt_be_reversed(stage: Stage, story: Story) -> None:
+    """A council's money is recorded that was another one's; two people take it back."""
+    treasurer, who = stage.client.acting(story.programme.treasurer.token), story.programme
+    treasurer.funding.record_receipt(
+        pool_id=story.pool_id,
+        council=LEAVER,
+        amount_pence=1_000_00,
+        bank_reference="JDP-MISTAKEN-0001",
+        received_on=f"{stage.clock.now():%Y-%m-%d}",
+    )
+    asked = treasurer.funding.reverse_transaction(
+        pool_id=story.pool_id,
+        number=treasurer.funding.verify_ledger(pool_id=story.pool_id)["transactions"],
+        reason="The bank's statement of this week names another council for it.",
+    )
+    stage.client.acting(who.approver.token).funding.approve_instruction(instruction_id=asked["instruction_id"])
+
+
+def let_a_council_leave_and_the_year_end(stage: Stage, story: Story) -> None:
+    """A council leaves and is refunded its part of what is free; then the pool's first year is over and closed."""
+    who, today = story.programme, stage.clock.now()
+    treasurer, approver = stage.client.acting(who.treasurer.token), stage.client.acting(who.approver.token)
+    pool = treasurer.funding.remove_member(pool_id=story.pool_id, council=LEAVER, leaves_on=f"{today:%Y-%m-%d}")
+    stage.clock.set(today + timedelta(days=1))
+    asked = treasurer.funding.refund_leaver(pool_id=story.pool_id, council=LEAVER)
+    approver.funding.approve_instruction(instruction_id=asked["instruction_id"])
+    year = pool["years"][0]
+    over = datetime(int(year[:4]) + 1, 4, 2, 9, tzinfo=UTC)
+    stage.clock.set(max(over, stage.clock.now()))
+    asked = treasurer.funding.close_year(pool_id=story.pool_id, year=year)
+    approver.funding.approve_instruction(instruction_id=asked["instruction_id"])
 
 
 def published_since(connection: Connection) -> Iterator[Sample]:

@@ -89,6 +89,7 @@ class AMember:
 
     council: str = EDINBURGH
     joins_on: date = date(2026, 4, 1)
+    leaves_on: date | None = None
 
 
 def content(
@@ -334,6 +335,16 @@ class Funding:
         """Have an instruction about an award asked for and approved."""
         asked = self.call(TREASURER_ANN, method, award_id=award["award_id"], **arguments)
         return self.call(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
+
+    def by_two_people(self, method: str, pool_id: str, **arguments: Any) -> dict[str, Any]:
+        """Have an instruction about a pool asked for and approved."""
+        asked = self.call(TREASURER_ANN, method, pool_id=pool_id, **arguments)
+        return self.call(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
+
+    def transactions(self, pool_id: str) -> list[dict[str, Any]]:
+        """Return the pool's ledger, which has to be short."""
+        items: list[dict[str, Any]] = self.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, limit=100)["items"]
+        return items
 
     def position(self, pool_id: str) -> dict[str, int]:
         """Return where a pool's money is, without the accounts that hold none."""

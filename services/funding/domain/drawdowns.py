@@ -105,6 +105,15 @@ def pay_tranche(tranche: TrancheFacts, *, by: Principal, paid_on: date, today: d
     tranche.state = TrancheState.PAID
 
 
+def take_payment_back(tranche: TrancheFacts) -> None:
+    """Note that the payment of a tranche was reversed: it is approved as before, and may be paid again.
+
+    :raises Conflict: when the tranche is not paid.
+    """
+    _check_tranche_is(tranche, TrancheState.PAID, "unpaid")
+    tranche.state = TrancheState.APPROVED
+
+
 def _check_tranche_is(tranche: TrancheFacts, state: TrancheState, participle: str) -> None:
     if tranche.state != state:
         raise Conflict(

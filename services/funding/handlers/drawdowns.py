@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from services.funding import access, events, ledger, ledger_store
 from services.funding.domain import drawdowns as rules
 from services.funding.domain import records as record_rules
+from services.funding.domain import years
 from services.funding.domain.awards import ENDED_AWARD_STATES, AwardState
 from services.funding.models import Award, Payment, Tranche
 from shared import clock, ids
@@ -61,13 +62,15 @@ def record_payment(session: Session, principal: Principal, command: Command) -> 
     # The pool's row makes payments of different awards take turns, so that two cannot use one reference.
     access.pool(session, principal, award.pool_id, lock=True)
     facts = {"award_id": command.award_id, "tranche": command.tranche, "paid_on": command.paid_on}
-    first = session.scalar(
+    recorded = session.scalars(
         select(Payment).where(Payment.pool_id == award.pool_id, Payment.payment_reference == command.payment_reference)
-    )
-    if first is not None:
-        record_rules.check_same_facts("payment_reference", command.payment_reference, first, facts)
-        return first
+    ).all()
+    for standing in recorded:
+        if standing.reversed_at is None:
+            record_rules.check_same_facts("payment_reference", command.payment_reference, standing, facts)
+            return standing
     tranche = access.tranche(award, command.tranche)
+    years.check_open("paid_on", command.paid_on, ledger_store.closed_through(session, award.pool_id))
     rules.pay_tranche(tranche, by=principal, paid_on=command.paid_on, today=clock.today())
     tranche.payment = Payment(
         id=ids.new_id(),
@@ -78,12 +81,12 @@ def record_payment(session: Session, principal: Principal, command: Command) -> 
         recorded_at=clock.now(),
         **facts,
     )
-    _pay(session, award, tranche, tranche.payment)
+    _pay(session, award, tranche, tranche.payment, nth=len(recorded) + 1)
     events.tranche_paid(session, award, tranche, tranche.payment)
     return tranche.payment
 
 
-def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment) -> None:
+def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment, *, nth: int) -> None:
     transaction = ledger.pay(
         award_id=award.id,
         project_id=award.funded_project_id,
@@ -93,5 +96,6 @@ def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment) -> 
         on=payment.paid_on,
         author=payment.recorded_by,
         approver=tranche.approved_by,
+        nth=nth,
     )
     ledger_store.post(session, award.pool_id, [transaction])

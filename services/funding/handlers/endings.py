@@ -139,7 +139,7 @@ def _movements(session: Session, award: Award) -> list[tuple[date, int]]:
 def _check_reference_is_free(session: Session, subject: Subject, bank_reference: str) -> None:
     """Refuse a reference under which money has come in before. The pool is locked, so none is on its way."""
     record_rules.check_reference_is_free(
-        bank_reference, used=ledger_store.has(session, subject.pool.id, ledger.receipt_key(bank_reference))
+        bank_reference, used=ledger_store.nth_receipt(session, subject.pool.id, bank_reference) is None
     )
 
 
@@ -150,13 +150,15 @@ def _take_back(
     approval: Approval,
     flow: Callable[[ledger.ComingBack], ledger.Transaction],
 ) -> dict[str, str]:
+    reference = command.bank_reference
     transaction = flow(
         ledger.ComingBack(
             instruction_id=approval.instruction_id,
             award_id=award.id,
             project_id=award.funded_project_id,
             amount_pence=command.amount_pence,
-            bank_reference=command.bank_reference,
+            bank_reference=reference,
+            nth=(reference and ledger_store.nth_receipt(session, award.pool_id, reference)) or 1,
             on=command.received_on,
             author=approval.author,
             approver=approval.approver,

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.funding import access
 from services.funding.domain import instructions as rules
 from services.funding.domain.instructions import STANDING_INSTRUCTION_STATES, InstructionState
-from services.funding.handlers import endings
+from services.funding.handlers import endings, membership, reversals, years
 from services.funding.handlers.plans import Approval, Kind, Subject
 from services.funding.models import Instruction, ReferenceCounter
 from shared import clock, ids
@@ -24,7 +24,7 @@ from shared.storage.paging import page
 from shared.storage.references import next_reference
 
 #: What may be asked for, by the name of the method that asks.
-KINDS: dict[str, Kind] = {**endings.KINDS}
+KINDS: dict[str, Kind] = {**endings.KINDS, **membership.KINDS, **reversals.KINDS, **years.KINDS}
 
 
 def request(session: Session, principal: Principal, kind: str, command: Command) -> Instruction:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store, schemas
-from services.funding.handlers import awards, drawdowns, instructions, pools
+from services.funding.handlers import awards, drawdowns, instructions, membership, pools
 from services.funding.ledger import Posting, Transaction
 from services.funding.service import FundingService
 from shared import clock
@@ -378,3 +378,78 @@ def test_fifty_spenders_at_once_lose_and_overspend_nothing(funding: Funding, cro
     written = 17 + 24 + offered
     check = funding.call(TREASURER_ANN, "verify_ledger", pool_id=pool_id)
     assert check == {"ok": True, "problems": [], "transactions": written, "postings": 2 * written}
+
+
+def leave(pool_id: str, council: str) -> Work:
+    command: Command = schemas.RemoveMember().load({"pool_id": pool_id, "council": council, "leaves_on": "2026-05-31"})
+    return lambda session: membership.remove_member(session, TREASURER_ANN, command)
+
+
+def has_left(funding: Funding, pool_id: str, council: str) -> dict[str, Any]:
+    """Let a council leave; returns the instruction by which it is refunded, which waits."""
+    funding.call(TREASURER_ANN, "remove_member", pool_id=pool_id, council=council, leaves_on="2026-05-31")
+    return funding.call(TREASURER_ANN, "refund_leaver", pool_id=pool_id, council=council)
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_a_refund_that_races_with_offers_and_receipts_is_what_was_approved_or_is_asked_for_again(
+    funding: Funding, rounds: int
+) -> None:
+    pool_id = funding.pool()
+    for council in (EDINBURGH, FIFE):
+        funding.receipt(pool_id, council=council, amount_pence=50_000_00)
+    refund = has_left(funding, pool_id, FIFE)
+    offers = [offer(pool_id, funding.candidate()) for _ in range(4)]
+    receipts = [receive(pool_id, EDINBURGH, f"BACS-{number}") for number in range(2)]
+    results = all_at_once(funding, [*offers, approve(refund), approve(refund), *receipts])
+    codes = codes_of(results)
+    position = funding.position(pool_id)
+    refunded_pence = 102_000_00 - position["received"]
+    assert refunded_pence in (0, 50_000_00)
+    assert len(funding.recorded("leaver_refunded")) == (refunded_pence > 0)
+    # Either nothing had moved when it was approved, or both approvals were told that something had.
+    assert codes["instruction_outdated"] == (0 if refunded_pence else 2)
+    assert codes["instruction_answered"] == (1 if refunded_pence else 0)
+    assert position["available"] + position["reserved"] == position["received"]
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_an_offer_and_the_leave_of_its_lead_council_exclude_each_other(funding: Funding) -> None:
+    for _ in range(4):
+        pool_id = funding.funded_pool()
+        results = all_at_once(funding, [offer(pool_id, funding.candidate()), leave(pool_id, EDINBURGH)])
+        codes = codes_of(results)
+        assert codes["done"] == 1
+        assert codes["leads_an_award"] + codes["leaves_the_pool"] == 1
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_a_receipt_that_races_with_the_closing_of_its_year_is_in_the_figures_or_refused(
+    funding: Funding, at: clock.FixedClock, rounds: int
+) -> None:
+    pool_id = funding.funded_pool()
+    at.at = datetime(2027, 4, 2, 9, tzinfo=UTC)
+    closing = funding.call(TREASURER_ANN, "close_year", pool_id=pool_id, year="2026-27")
+    receipts = [receive(pool_id, EDINBURGH, f"BACS-{number}") for number in range(3)]
+    codes = codes_of(all_at_once(funding, [*receipts, approve(closing), approve(closing)]))
+    year = funding.call(TREASURER_ANN, "get_year", pool_id=pool_id, year="2026-27")
+    received_pence = funding.position(pool_id)["received"]
+    assert year["total"]["received_pence"] == received_pence
+    if year["closed_at"]:
+        assert (codes["year_closed"], codes["instruction_answered"]) == (3, 1)
+    else:
+        assert (codes["done"], codes["instruction_outdated"]) == (3, 2)
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_a_payment_reversed_many_times_at_once_is_reversed_once(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    funding.paid_award(pool_id)
+    number = funding.transactions(pool_id)[-1]["number"]
+    asked = funding.call(
+        TREASURER_ANN, "reverse_transaction", pool_id=pool_id, number=number, reason="It went to another council."
+    )
+    codes = codes_of(all_at_once(funding, [approve(asked)] * 6))
+    assert codes == {"done": 1, "instruction_answered": 5}
+    assert funding.position(pool_id)["committed"] == 25_000_00
+    assert funding.ledger_is_sound(pool_id)

@@ -86,6 +86,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "determine": REVISION | {"outcome": "approved", "minute": "Yes."},
     "create_pool": {"name": "A pool", "starts_on": "2016-04-01", "ends_on": "2019-03-31"},
     "add_member": {"pool_id": SOME_ID, "council": LEAD, "joins_on": "2016-04-01"},
+    "remove_member": {"pool_id": SOME_ID, "council": LEAD, "leaves_on": "2017-03-31"},
+    "refund_leaver": {"pool_id": SOME_ID, "council": LEAD},
+    "add_contribution": {"pool_id": SOME_ID, "council": LEAD, "year": "2016-17", "amount_pence": 1},
+    "reverse_transaction": {"pool_id": SOME_ID, "number": 1, "reason": "No."},
+    "get_year": {"pool_id": SOME_ID, "year": "2016-17"},
+    "close_year": {"pool_id": SOME_ID, "year": "2016-17"},
     "set_contributions": {"pool_id": SOME_ID, "year": "2016-17", "total_pence": 1, "scheme": "equal"},
     "record_receipt": {
         "pool_id": SOME_ID,
