@@ -21,10 +21,15 @@ from shared.fields import (
 from shared.storage.paging import PageRequest
 
 MAX_VERSION = 1_000_000
+MAX_TRANSACTIONS = 2**31 - 1
 
 
 def _one_of(choices: type[Scheme] | type[AwardState]) -> validate.OneOf:
     return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
+
+
+def _format() -> fields.String:
+    return fields.String(load_default="json", validate=validate.OneOf(["json", "csv"], error="Choose one of: {choices}."))
 
 
 # --- pools ----------------------------------------------------------------------------------------------------------
@@ -73,15 +78,25 @@ class RecordReceipt(CommandSchema):
 
 
 class GetPool(CommandSchema):
-    """Name a pool."""
+    """Name a pool, and a day if it is also to be shown as it was at the end of that day."""
 
     pool_id = Id(required=True)
+    as_at = Day(load_default=None, allow_none=True)
 
 
 class ListTransactions(PageRequest):
-    """Name a pool and a page of its ledger."""
+    """Name a pool and a page of its ledger; choose by effective date, kind, project, council.
+
+    With ``format`` ``csv`` all that is chosen comes as one file, a row per posting, and there are no pages.
+    """
 
     pool_id = Id(required=True)
+    effective_from = Day(load_default=None, allow_none=True)
+    effective_to = Day(load_default=None, allow_none=True)
+    kind = Text(load_default=None, allow_none=True, max_length=32)
+    project_id = Id(load_default=None, allow_none=True)
+    council = Gss(load_default=None, allow_none=True)
+    format = _format()
 
 
 class VerifyLedger(CommandSchema):
@@ -125,6 +140,66 @@ class PoolView(Schema):
     members = fields.List(fields.Nested(MemberView))
     position = fields.Nested(PositionView)
     version = WholeNumber(minimum=0, maximum=MAX_VERSION)
+
+
+class SignedPositionView(PositionView):
+    """Where the money was. ``pledged_pence`` is below zero when money came before the day on which it was pledged."""
+
+    pledged_pence = Pence(minimum=-MAX_PENCE)
+    available_pence = Pence(minimum=-MAX_PENCE)
+    reserved_pence = Pence(minimum=-MAX_PENCE)
+    committed_pence = Pence(minimum=-MAX_PENCE)
+    paid_pence = Pence(minimum=-MAX_PENCE)
+    received_pence = Pence(minimum=-MAX_PENCE)
+
+
+class MemberSumsView(Schema):
+    """A council's sums at the end of a day; null for those who may not see them."""
+
+    council = Gss()
+    pledged_pence = Pence(minimum=-MAX_PENCE, allow_none=True)
+    received_pence = Pence(minimum=-MAX_PENCE, allow_none=True)
+
+
+class AsAtView(Schema):
+    """A pool at the end of a day: all that is recorded by now, counted from its effective date on."""
+
+    on = Day()
+    position = fields.Nested(SignedPositionView)
+    members = fields.List(fields.Nested(MemberSumsView))
+
+
+class ProjectionView(Schema):
+    """A pool's money as it is foreseen for the end of a financial year; nothing of it has happened.
+
+    ``balance_pence`` is the money in the pool now, which is available, reserved and committed, with the pledges that are
+    due by then and less the unpaid tranches that are due by then. What can still be offered is ``uncommitted_pence``:
+    what is available now, with those pledges.
+    """
+
+    year = FinancialYear()
+    ends_on = Day()
+    pledges_due_pence = Pence(minimum=0)
+    tranches_due_pence = Pence(minimum=0)
+    offers_due_pence = Pence(minimum=0)
+    balance_pence = Pence(minimum=-MAX_PENCE)
+    balance_if_accepted_pence = Pence(minimum=-MAX_PENCE)
+    uncommitted_pence = Pence(minimum=0)
+
+
+class PoolInTimeView(PoolView):
+    """A pool, its members, where its money is and what is foreseen of it; and how it stood on a day, if asked."""
+
+    as_at = fields.Nested(AsAtView, allow_none=True)
+    projected = fields.List(fields.Nested(ProjectionView))
+
+
+class FileView(Schema):
+    """A file: write its text in UTF-8, line ends as they are."""
+
+    filename = fields.String()
+    content_type = fields.String()
+    text = fields.String()
 
 
 class ShareView(Schema):
@@ -199,6 +274,7 @@ class TransactionPage(Schema):
 
     items = fields.List(fields.Nested(TransactionView))
     next_cursor = fields.String(allow_none=True)
+    file = fields.Nested(FileView, allow_none=True)
 
 
 class ProblemView(Schema):
@@ -217,6 +293,140 @@ class VerificationView(Schema):
     transactions = fields.Integer()
     postings = fields.Integer()
     problems = fields.List(fields.Nested(ProblemView))
+
+
+# --- statements -----------------------------------------------------------------------------------------------------
+
+
+class PoolStatement(PageRequest):
+    """Name a pool, and a financial year unless its whole time is meant.
+
+    The lines come in pages; with ``format`` ``csv`` they come whole, as a file. ``upto_number`` makes the statement of
+    the ledger as it was when that transaction was its last: the same statement again, whatever was recorded since.
+    """
+
+    pool_id = Id(required=True)
+    year = FinancialYear(load_default=None, allow_none=True)
+    upto_number = WholeNumber(minimum=0, maximum=MAX_TRANSACTIONS, load_default=None, allow_none=True)
+    format = _format()
+
+
+class CouncilStatement(PoolStatement):
+    """Name a pool and a council of it, and a financial year unless its whole time is meant.
+
+    The lines come in pages; with ``format`` ``csv`` they come whole, as a file. ``upto_number`` makes the statement of
+    the ledger as it was when that transaction was its last: the same statement again, whatever was recorded since.
+    """
+
+    council = Gss(required=True)
+
+
+class FiguresView(Schema):
+    """The figures of a statement.
+
+    ``closing_pence`` is what it opens with, and received and returned, less refunded and spent. Beside the money stand
+    the pledges: ``outstanding_pence`` is what was outstanding before, and pledged, less settled.
+    """
+
+    opening_pence = Pence(minimum=-MAX_PENCE)
+    received_pence = Pence(minimum=0)
+    refunded_pence = Pence(minimum=0)
+    spent_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+    closing_pence = Pence(minimum=-MAX_PENCE)
+    outstanding_before_pence = Pence(minimum=-MAX_PENCE)
+    pledged_pence = Pence(minimum=-MAX_PENCE)
+    settled_pence = Pence(minimum=-MAX_PENCE)
+    outstanding_pence = Pence(minimum=-MAX_PENCE)
+
+
+class StatementLineView(Schema):
+    """What one transaction did to one council's money, and to what is outstanding of its pledges."""
+
+    line = fields.String(attribute="move.line")
+    effective_on = Day(attribute="transaction.effective_on")
+    number = fields.Integer(attribute="transaction.number")
+    transaction_id = Id(attribute="transaction.id")
+    kind = fields.String(attribute="transaction.kind")
+    council = Gss()
+    amount_pence = Pence(minimum=-MAX_PENCE, attribute="move.amount_pence")
+    pledge_pence = Pence(minimum=-MAX_PENCE, attribute="move.pledge_pence")
+    reference = fields.String(allow_none=True)
+    project_id = Id(allow_none=True)
+    award_reference = fields.String(allow_none=True)
+    title = fields.String(allow_none=True)
+    tranche = fields.String(allow_none=True)
+
+
+class ProjectPartView(Schema):
+    """What a project cost a council, and what came back of it."""
+
+    council = Gss()
+    spent_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+
+
+class ProjectShareView(Schema):
+    """What a project cost, and what came back of it: to the council of the statement, or to all."""
+
+    project_id = Id()
+    award_reference = fields.String(allow_none=True)
+    title = fields.String(allow_none=True)
+    spent_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+
+
+class SharedProjectView(ProjectShareView):
+    """What a project cost all councils, and what came back of it, with the part of each."""
+
+    councils = fields.List(fields.Nested(ProjectPartView))
+
+
+class StatementView(Schema):
+    """What every statement has: whose ledger up to which transaction it was made of, figures, projects, lines.
+
+    Both bounds are null when the statement is of the pool's whole time.
+    """
+
+    pool_id = Id()
+    pool_name = fields.String()
+    year = FinancialYear(allow_none=True)
+    starts_on = Day(allow_none=True)
+    ends_on = Day(allow_none=True)
+    ledger_number = fields.Integer()
+    ledger_hash = fields.String()
+    figures = fields.Nested(FiguresView)
+    projects = fields.List(fields.Nested(ProjectShareView))
+    lines = fields.List(fields.Nested(StatementLineView))
+    next_cursor = fields.String(allow_none=True)
+    file = fields.Nested(FileView, allow_none=True)
+
+
+class CouncilStatementView(StatementView):
+    """A council's statement: its figures, its part of each project, and its lines in the order of time."""
+
+    council = Gss()
+    name = fields.String()
+
+
+class CouncilFiguresView(Schema):
+    """A council's part of the pool's statement: the figures of its own statement."""
+
+    council = Gss()
+    name = fields.String()
+    figures = fields.Nested(FiguresView)
+
+
+class PoolStatementView(StatementView):
+    """A pool's statement: the figures of the councils add up to its own.
+
+    ``position`` is where the money was at the end of the last day: what is available, reserved and committed adds up to
+    ``closing_pence``.
+    """
+
+    position = fields.Nested(SignedPositionView)
+    councils = fields.List(fields.Nested(CouncilFiguresView))
+    projects = fields.List(fields.Nested(SharedProjectView))
 
 
 # --- awards ---------------------------------------------------------------------------------------------------------

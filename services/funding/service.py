@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, pools
+from services.funding.handlers import awards, books, candidates, drawdowns, pools, statements
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -54,9 +54,9 @@ class FundingService:
         """Record that a council's money arrived."""
         return pools.record_receipt(session, principal, command)
 
-    @rpc(schemas.GetPool, schemas.PoolView, roles=READERS, scope=access.pools, reads=True)
+    @rpc(schemas.GetPool, schemas.PoolInTimeView, roles=READERS, scope=access.pools, reads=True)
     def get_pool(self, session: Session, principal: Principal, command: Command) -> Any:
-        """Return a pool, its members and where its money is."""
+        """Return a pool, its members, where its money is, was on a day, and what is foreseen of it."""
         return pools.get_pool(session, principal, command)
 
     @rpc(schemas.ListTransactions, schemas.TransactionPage, roles=READERS, scope=access.transactions, reads=True)
@@ -68,6 +68,18 @@ class FundingService:
     def verify_ledger(self, session: Session, principal: Principal, command: Command) -> Any:
         """Check a pool's ledger against its own rows."""
         return books.verify_ledger(session, principal, command)
+
+    # Statements
+
+    @rpc(schemas.CouncilStatement, schemas.CouncilStatementView, roles=READERS, scope=access.statement, reads=True)
+    def council_statement(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return what moved a council's money in a financial year."""
+        return statements.council_statement(session, principal, command)
+
+    @rpc(schemas.PoolStatement, schemas.PoolStatementView, roles=STEWARDS, scope=access.pools, reads=True)
+    def pool_statement(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return what moved a pool's money in a financial year, with each council's part."""
+        return statements.pool_statement(session, principal, command)
 
     # Awards
 
