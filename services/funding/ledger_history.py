@@ -146,9 +146,7 @@ def council_moves(
     ]
 
 
-def attributions(
-    session: Session, of: Sequence[UUID], council: str | None = None
-) -> list[LedgerAttribution]:
+def attributions(session: Session, of: Sequence[UUID], council: str | None = None) -> list[LedgerAttribution]:
     """Return what transactions cost councils, or one of them."""
     statement = select(LedgerAttribution).where(LedgerAttribution.transaction_id.in_(list(of)))
     if council is not None:
@@ -159,9 +157,7 @@ def attributions(
 def concerning(session: Session, books: Books, span: Span, council: str | None = None) -> Select[LedgerTransaction]:
     """Select the transactions of a span of days that have to do with councils' money, or with one council's."""
     accounts = list(_council_accounts(session, books.pool_id, council))
-    moves = exists().where(
-        LedgerPosting.transaction_id == LedgerTransaction.id, LedgerPosting.account_id.in_(accounts)
-    )
+    moves = exists().where(LedgerPosting.transaction_id == LedgerTransaction.id, LedgerPosting.account_id.in_(accounts))
     costs = exists().where(LedgerAttribution.transaction_id == LedgerTransaction.id)
     if council is not None:
         costs = costs.where(LedgerAttribution.council == council)

@@ -29,7 +29,9 @@ def _one_of(choices: type[Scheme] | type[AwardState]) -> validate.OneOf:
 
 
 def _format() -> fields.String:
-    return fields.String(load_default="json", validate=validate.OneOf(["json", "csv"], error="Choose one of: {choices}."))
+    return fields.String(
+        load_default="json", validate=validate.OneOf(["json", "csv"], error="Choose one of: {choices}.")
+    )
 
 
 # --- pools ----------------------------------------------------------------------------------------------------------

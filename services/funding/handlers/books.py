@@ -61,9 +61,7 @@ def _chosen(pool: Pool, command: Command) -> Select[LedgerTransaction]:
 def _touches(pool: Pool, *accounts: str) -> Any:
     """Return the condition that a transaction meets when it moves one of some accounts."""
     moving = select(LedgerPosting.transaction_id).join(LedgerAccount)
-    return LedgerTransaction.id.in_(
-        moving.where(LedgerAccount.pool_id == pool.id, LedgerAccount.name.in_(accounts))
-    )
+    return LedgerTransaction.id.in_(moving.where(LedgerAccount.pool_id == pool.id, LedgerAccount.name.in_(accounts)))
 
 
 def _file(session: Session, statement: Select[LedgerTransaction]) -> File:
