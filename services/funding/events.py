@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from services.funding.models import Award, Contribution, Member, Payment, Pool, Receipt, Tranche
 from shared.events.catalogue import event_type
+from shared.fields import Command
 from shared.messaging import outbox
 from shared.proposal_content import ProposalContent
 
@@ -136,6 +137,41 @@ def tranche_paid(session: Session, award: Award, tranche: Tranche, payment: Paym
     )
 
 
+def underspend_returned(session: Session, award: Award, command: Command) -> None:
+    """Money of a project that was not spent came back."""
+    _record(session, award, "underspend_returned", _about_return(award, command))
+
+
+def funds_clawed_back(session: Session, award: Award, command: Command) -> None:
+    """Money that the pool demanded back came back."""
+    _record(session, award, "funds_clawed_back", {**_about_return(award, command), "reason": command.reason})
+
+
+def project_completed(session: Session, award: Award) -> None:
+    """The project has done what it was funded for."""
+    _record(
+        session,
+        award,
+        "project_completed",
+        {**_about(award), "project_id": award.project_id, "completed_at": award.completed_at},
+    )
+
+
+def award_terminated(session: Session, award: Award) -> None:
+    """The project was ended early."""
+    _record(
+        session,
+        award,
+        "award_terminated",
+        {
+            **_about(award),
+            "project_id": award.project_id,
+            "reason": award.termination_reason,
+            "terminated_at": award.terminated_at,
+        },
+    )
+
+
 def _record(session: Session, aggregate: Pool | Award, name: str, data: dict[str, Any]) -> None:
     aggregate.version += 1
     outbox.record(session, event_type("funding", name), subject=aggregate.id, sequence=aggregate.version, data=data)
@@ -157,4 +193,14 @@ def _about_tranche(award: Award, tranche: Tranche) -> dict[str, Any]:
         "project_id": award.project_id,
         "tranche": tranche.key,
         "amount_pence": tranche.amount_pence,
+    }
+
+
+def _about_return(award: Award, command: Command) -> dict[str, Any]:
+    return {
+        **_about(award),
+        "project_id": award.project_id,
+        "amount_pence": command.amount_pence,
+        "bank_reference": command.bank_reference,
+        "received_on": command.received_on,
     }

@@ -12,6 +12,8 @@ receipt                ``pledged`` -n as far as it reaches, ``council`` for the 
 reserve, release       ``available`` to ``reserved``, and back
 commit                 ``reserved`` to ``committed``
 pay                    ``committed`` to ``paid``
+decommit               ``committed`` to ``available``: what an award that ends has not been paid
+return, claw back      ``paid`` to ``available``: money that has come back, unspent or on demand
 ====================== ==========================================================
 """
 
@@ -26,6 +28,8 @@ from shared.money import format_pounds
 #: The one account of what is received and free, and the kinds of those that a council, proposal or project has.
 AVAILABLE = "available"
 COUNCIL, PLEDGED, RESERVED, COMMITTED, PAID = "council", "pledged", "reserved", "committed", "paid"
+#: The flows by which money of a project comes back.
+RETURN, CLAW_BACK = "return", "claw_back"
 
 
 def council_account(gss_code: str) -> str:
@@ -169,6 +173,11 @@ def pledge(*, council: str, year: str, amount_pence: int, on: date, author: str)
     )
 
 
+def receipt_key(bank_reference: str) -> str:
+    """Return the key of money that came in: a bank reference counts once in a pool, whoever paid and what for."""
+    return f"receipt:{bank_reference}"
+
+
 def unpledged_part(amount_pence: int, outstanding_pence: int) -> int:
     """Return how much of a receipt goes beyond what its council has pledged and not yet paid."""
     return max(0, amount_pence - outstanding_pence)
@@ -186,7 +195,7 @@ def receipt(
     sources = {pledged_account(council): amount_pence - unpledged_pence, council_account(council): unpledged_pence}
     return Transaction(
         kind="receipt",
-        key=f"receipt:{bank_reference}",
+        key=receipt_key(bank_reference),
         effective_on=on,
         author=author,
         about={"council": council, "bank_reference": bank_reference},
@@ -277,6 +286,71 @@ def pay(
             "payment_reference": payment_reference,
         },
         postings=_move(committed_account(project_id), paid_account(project_id), amount_pence),
+    )
+
+
+def decommit(
+    *, award_id: UUID, project_id: UUID, amount_pence: int, on: date, author: str, approver: str
+) -> Transaction:
+    """What was promised to a project and not paid is free again, because its award has ended."""
+    return Transaction(
+        kind="decommit",
+        key=f"decommit:{award_id}",
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={"award_id": str(award_id), "project_id": str(project_id)},
+        postings=_move(committed_account(project_id), AVAILABLE, amount_pence),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComingBack:
+    """Money of a project that has come back to the pool.
+
+    :param instruction_id: by which it was recorded.
+    :param bank_reference: what the bank statement calls it, if that was said.
+    :param on: the day on which it was received.
+    :param author: who asked to record it.
+    :param approver: who approved that.
+    """
+
+    instruction_id: UUID
+    award_id: UUID
+    project_id: UUID
+    amount_pence: int
+    bank_reference: str | None
+    on: date
+    author: str
+    approver: str
+
+
+def returned(back: ComingBack) -> Transaction:
+    """What a project did not need came back."""
+    return _come_back(RETURN, back)
+
+
+def clawed_back(back: ComingBack) -> Transaction:
+    """What the pool demanded back came back."""
+    return _come_back(CLAW_BACK, back)
+
+
+def _come_back(kind: str, back: ComingBack) -> Transaction:
+    about = {
+        "award_id": str(back.award_id),
+        "project_id": str(back.project_id),
+        "instruction_id": str(back.instruction_id),
+    }
+    if back.bank_reference is not None:
+        about["bank_reference"] = back.bank_reference
+    return Transaction(
+        kind=kind,
+        key=f"{kind}:{back.instruction_id}" if back.bank_reference is None else receipt_key(back.bank_reference),
+        effective_on=back.on,
+        author=back.author,
+        approver=back.approver,
+        about=about,
+        postings=_move(paid_account(back.project_id), AVAILABLE, back.amount_pence),
     )
 
 

@@ -60,6 +60,12 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
     session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(number=head.number, hash=head.hash))
 
 
+def has(session: Session, pool_id: UUID, key: str) -> bool:
+    """Tell whether a pool's ledger holds a business key."""
+    statement = select(LedgerTransaction.id).where(LedgerTransaction.pool_id == pool_id, LedgerTransaction.key == key)
+    return session.scalar(statement) is not None
+
+
 def balances(session: Session, pool_id: UUID) -> dict[str, int]:
     """Return the balance in pence of every account of a pool, by name."""
     rows = session.execute(
@@ -145,14 +151,17 @@ def _in_project(session: Session, project_id: UUID) -> dict[str, int]:
 
 
 def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) -> None:
+    # Written as what it is afterwards, since a database checks the row to be inserted before it sees that one is there:
+    # what comes back alone would be below zero.
+    spent = _spent(session, pool_id)
     rows = [
-        {"pool_id": pool_id, "council": council, "attributed_pence": pence} for council, pence in attributed.items()
+        {"pool_id": pool_id, "council": council, "attributed_pence": spent.get(council, 0) + pence}
+        for council, pence in attributed.items()
     ]
     insert = insert_into(session, LedgerContributor).values(rows)
     session.execute(
         insert.on_conflict_do_update(
-            index_elements=["pool_id", "council"],
-            set_={"attributed_pence": LedgerContributor.attributed_pence + insert.excluded.attributed_pence},
+            index_elements=["pool_id", "council"], set_={"attributed_pence": insert.excluded.attributed_pence}
         )
     )
 

@@ -12,16 +12,22 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    ScalarSelect,
     String,
     Text,
     UniqueConstraint,
     Uuid,
+    cast,
+    func,
+    select,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, Mapped, column_property, mapped_column, relationship
 
-from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
+from services.funding import ledger
+from services.funding.domain.awards import ENDED_AWARD_STATES, LIVE_AWARD_STATES, WITH_PROJECT, AwardState
 from services.funding.domain.drawdowns import TrancheState
+from services.funding.domain.instructions import STANDING_INSTRUCTION_STATES, InstructionState
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns
@@ -31,6 +37,8 @@ from shared.storage.types import Json, Pence, UtcDateTime
 GSS_LENGTH = 9
 YEAR_LENGTH = 7
 SUBJECT_LENGTH = 128
+#: The columns of an award that say what came back of it.
+MONEY_BACK = "money_back"
 
 
 def _one_of(states: Iterable[str]) -> str:
@@ -161,7 +169,8 @@ class Receipt(Base):
 class Candidate(Base):
     """A proposal as its events tell of it: approved, withdrawn, or both, in whichever order they came.
 
-    ``content`` is the canonical JSON of what the panel approved.
+    ``content`` is the canonical JSON of what the panel approved. ``parts`` says who handed it in, confirmed or decided
+    on it; it is not known of a proposal whose approval came before this was kept.
     """
 
     __tablename__ = "candidates"
@@ -172,6 +181,7 @@ class Candidate(Base):
     content_hash: Mapped[str | None] = mapped_column(String(64))
     content: Mapped[dict[str, Any] | None] = mapped_column(Json)
     score: Mapped[str | None] = mapped_column(String(32))
+    parts: Mapped[dict[str, str] | None] = mapped_column(Json)
     approved_at: Mapped[datetime | None]
     withdrawn_at: Mapped[datetime | None]
 
@@ -247,10 +257,18 @@ class Award(Base):
     declined_at: Mapped[datetime | None]
     decline_reason: Mapped[str | None] = mapped_column(Text)
     lapsed_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    terminated_at: Mapped[datetime | None]
+    termination_reason: Mapped[str | None] = mapped_column(Text)
     project_id: Mapped[UUID | None] = mapped_column(unique=True)
     version: Mapped[int]
 
     candidate: Mapped[Candidate] = relationship()
+    instructions: Mapped[list["Instruction"]] = relationship(
+        primaryjoin=lambda: (Instruction.award_id == Award.id) & Instruction.state.in_(STANDING_INSTRUCTION_STATES),
+        order_by="Instruction.id",
+        viewonly=True,
+    )
     tranches: Mapped[list["Tranche"]] = relationship(order_by="Tranche.position")
 
     __table_args__ = (
@@ -260,11 +278,18 @@ class Award(Base):
         CheckConstraint("approved_by <> offered_by", name="two_people"),
         CheckConstraint("state IN ('offered', 'lapsed') OR approved_at IS NOT NULL", name="answered_after_approval"),
         CheckConstraint(
-            "(state = 'active') = (project_id IS NOT NULL) AND (state = 'active') = (accepted_at IS NOT NULL)",
+            f"({_one_of(WITH_PROJECT)}) = (project_id IS NOT NULL)"
+            f" AND ({_one_of(WITH_PROJECT)}) = (accepted_at IS NOT NULL)",
             name="active_means_accepted",
         ),
         CheckConstraint("(state = 'declined') = (declined_at IS NOT NULL)", name="declined_means_declined"),
         CheckConstraint("(state = 'lapsed') = (lapsed_at IS NOT NULL)", name="lapsed_means_lapsed"),
+        CheckConstraint("(state = 'completed') = (completed_at IS NOT NULL)", name="completed_means_completed"),
+        CheckConstraint(
+            "(state = 'terminated') = (terminated_at IS NOT NULL)"
+            " AND (state = 'terminated') = (termination_reason IS NOT NULL)",
+            name="terminated_means_terminated",
+        ),
         Index(
             "uq_awards_live_proposal_id",
             "proposal_id",
@@ -280,6 +305,11 @@ class Award(Base):
         return self.candidate.lead_council
 
     @property
+    def parts(self) -> dict[str, str]:
+        """Who handed in, confirmed or decided on the proposal: each person's part."""
+        return self.candidate.parts or {}
+
+    @property
     def funded_project_id(self) -> UUID:
         """The project that its acceptance made. :raises ValueError: when nobody has accepted it."""
         if self.project_id is None:
@@ -288,12 +318,27 @@ class Award(Base):
 
     @property
     def paid_pence(self) -> int:
-        """What has been paid of it."""
+        """What has been paid of it, whatever came back since."""
         return sum(tranche.amount_pence for tranche in self.tranches if tranche.state == TrancheState.PAID)
+
+    @property
+    def committed_pence(self) -> int:
+        """What is promised to its project and not paid."""
+        return self.amount_pence - self.paid_pence if self.state == AwardState.ACTIVE else 0
+
+    @property
+    def released_pence(self) -> int:
+        """What it has not been paid and, since it has ended, never is."""
+        return self.amount_pence - self.paid_pence if self.state in ENDED_AWARD_STATES else 0
+
+    @property
+    def instruction_references(self) -> list[str]:
+        """The references of what was asked for about it and waits or was carried out, in order."""
+        return [instruction.reference for instruction in self.instructions]
 
 
 class ReferenceCounter(ReferenceCounterColumns, Base):
-    """Counts awards (``A``)."""
+    """Counts awards (``A``) and instructions (``I``)."""
 
 
 class Tranche(Base):
@@ -328,11 +373,13 @@ class Tranche(Base):
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
         CheckConstraint("approved_by <> requested_by", name="two_people"),
         CheckConstraint(
-            "(state IN ('approved', 'paid')) = (approved_at IS NOT NULL)"
+            "(state = 'cancelled' OR (state IN ('approved', 'paid')) = (approved_at IS NOT NULL))"
             " AND (approved_by IS NULL) = (approved_at IS NULL)",
             name="approved_by_somebody",
         ),
-        CheckConstraint("(state = 'locked') = (achieved_on IS NULL)", name="locked_until_achieved"),
+        CheckConstraint(
+            "state = 'cancelled' OR (state = 'locked') = (achieved_on IS NULL)", name="locked_until_achieved"
+        ),
     )
 
     @property
@@ -368,6 +415,60 @@ class Payment(Base):
         UniqueConstraint("pool_id", "payment_reference"),
         UniqueConstraint("award_id", "tranche"),
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
+    )
+
+
+class Instruction(Base):
+    """A step that one person asks for and another one approves, which carries it out.
+
+    ``arguments`` is what was asked for, as the schema of the method ``kind`` writes it, ``sentence`` what it does, and
+    ``result`` the ids and references of what it made. ``key`` names what is asked for only once.
+    """
+
+    __tablename__ = "instructions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    reference: Mapped[str] = mapped_column(String(32), unique=True)
+    pool_id: Mapped[UUID] = mapped_column(ForeignKey("pools.id"), index=True)
+    award_id: Mapped[UUID | None] = mapped_column(ForeignKey("awards.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    key: Mapped[str | None] = mapped_column(String(200))
+    arguments: Mapped[dict[str, Any]] = mapped_column(Json)
+    sentence: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    requested_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
+    requested_at: Mapped[datetime]
+    approved_by: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
+    approved_at: Mapped[datetime | None]
+    rejected_by: Mapped[str | None] = mapped_column(String(SUBJECT_LENGTH))
+    rejected_at: Mapped[datetime | None]
+    rejection_reason: Mapped[str | None] = mapped_column(Text)
+    withdrawn_at: Mapped[datetime | None]
+    result: Mapped[dict[str, str] | None] = mapped_column(Json)
+
+    __table_args__ = (
+        CheckConstraint(_one_of(InstructionState), name="state_known"),
+        CheckConstraint("approved_by <> requested_by", name="two_people"),
+        CheckConstraint(
+            "(state = 'carried_out') = (approved_by IS NOT NULL)"
+            " AND (state = 'carried_out') = (approved_at IS NOT NULL)"
+            " AND (state = 'carried_out') = (result IS NOT NULL)",
+            name="carried_out_means_approved",
+        ),
+        CheckConstraint(
+            "(state = 'rejected') = (rejected_by IS NOT NULL) AND (state = 'rejected') = (rejected_at IS NOT NULL)"
+            " AND (state = 'rejected') = (rejection_reason IS NOT NULL)",
+            name="rejected_by_somebody",
+        ),
+        CheckConstraint("(state = 'withdrawn') = (withdrawn_at IS NOT NULL)", name="withdrawn_means_withdrawn"),
+        Index(
+            "uq_instructions_standing_pool_id_key",
+            "pool_id",
+            "key",
+            unique=True,
+            postgresql_where=text(_one_of(STANDING_INSTRUCTION_STATES)),
+            sqlite_where=text(_one_of(STANDING_INSTRUCTION_STATES)),
+        ),
     )
 
 
@@ -481,3 +582,19 @@ class LedgerAttribution(Base):
     amount_pence: Mapped[int] = mapped_column(Pence)
 
     __table_args__ = (CheckConstraint("amount_pence <> 0", name="amount_not_zero"), {"info": APPEND_ONLY})
+
+
+def _come_back_of(award: type[Award], kind: str) -> ScalarSelect[int]:
+    """Select what came back of an award by a flow, in pence; its attribution tells, which is found by the project."""
+    return (
+        select(cast(func.coalesce(-func.sum(LedgerAttribution.amount_pence), 0), Pence))
+        .join(LedgerTransaction, LedgerTransaction.id == LedgerAttribution.transaction_id)
+        .where(LedgerAttribution.project_id == award.project_id, LedgerTransaction.kind == kind)
+        .correlate(award)
+        .scalar_subquery()
+    )
+
+
+# Read only where an award is shown: locking one need not add up what came back of it.
+Award.returned_pence = column_property(_come_back_of(Award, ledger.RETURN), deferred=True, group=MONEY_BACK)
+Award.clawed_back_pence = column_property(_come_back_of(Award, ledger.CLAW_BACK), deferred=True, group=MONEY_BACK)

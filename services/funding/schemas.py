@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from services.funding.allocation import Scheme
 from services.funding.domain.awards import AwardState
+from services.funding.domain.instructions import InstructionState
 from shared.fields import (
     MAX_PENCE,
     CommandSchema,
@@ -24,7 +25,7 @@ MAX_VERSION = 1_000_000
 MAX_TRANSACTIONS = 2**31 - 1
 
 
-def _one_of(choices: type[Scheme] | type[AwardState]) -> validate.OneOf:
+def _one_of(choices: type[Scheme] | type[AwardState] | type[InstructionState]) -> validate.OneOf:
     return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
 
 
@@ -524,7 +525,10 @@ class TrancheView(Schema):
 
 
 class AwardView(Schema):
-    """An award, its answers, and once accepted its project and its tranches."""
+    """An award, its answers, and once accepted its project, its tranches, and how it ended.
+
+    What was accepted is committed, paid, or released at the end; what came back of what was paid is told beside it.
+    """
 
     award_id = Id(attribute="id")
     reference = fields.String()
@@ -536,7 +540,11 @@ class AwardView(Schema):
     participants = fields.List(Gss(), attribute="candidate.participants")
     state = fields.String()
     amount_pence = Pence()
+    committed_pence = Pence(minimum=0)
     paid_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+    clawed_back_pence = Pence(minimum=0)
+    released_pence = Pence(minimum=0)
     expires_on = Day()
     offered_by = fields.String()
     offered_at = Moment()
@@ -548,8 +556,12 @@ class AwardView(Schema):
     declined_at = Moment(allow_none=True)
     decline_reason = fields.String(allow_none=True)
     lapsed_at = Moment(allow_none=True)
+    completed_at = Moment(allow_none=True)
+    terminated_at = Moment(allow_none=True)
+    termination_reason = fields.String(allow_none=True)
     project_id = Id(allow_none=True)
     tranches = fields.List(fields.Nested(TrancheView))
+    instructions = fields.List(fields.String(), attribute="instruction_references")
     version = WholeNumber(minimum=0, maximum=MAX_VERSION)
 
 
@@ -604,3 +616,100 @@ class PaymentView(Schema):
     paid_on = Day()
     recorded_by = fields.String()
     recorded_at = Moment()
+
+
+# --- money that comes back, and the ends of awards ------------------------------------------------------------------
+
+
+class ReturnUnderspend(AboutAward):
+    """Ask to record that money of a project that was not spent has come back; received today, unless a day is named.
+
+    A bank reference counts once in a pool.
+    """
+
+    amount_pence = Pence(required=True)
+    bank_reference = Text(load_default=None, allow_none=True, max_length=64)
+    received_on = Day(load_default=None, allow_none=True)
+
+
+class ClawBack(ReturnUnderspend):
+    """Ask to record that money which the pool demanded back has come; the demand itself is a letter, and not kept here.
+
+    A bank reference counts once in a pool.
+    """
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class CompleteProject(AboutAward):
+    """Ask to end a project that has done what it was funded for."""
+
+
+class TerminateAward(AboutAward):
+    """Ask to end a project early."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+# --- instructions ---------------------------------------------------------------------------------------------------
+
+
+class AboutInstruction(CommandSchema):
+    """Name an instruction."""
+
+    instruction_id = Id(required=True)
+
+
+class ApproveInstruction(AboutInstruction):
+    """Carry an instruction out, as the second person."""
+
+
+class RejectInstruction(AboutInstruction):
+    """Turn an instruction down."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class WithdrawInstruction(AboutInstruction):
+    """Take one's own instruction back."""
+
+
+class GetInstruction(AboutInstruction):
+    """Name the instruction to read."""
+
+
+class ListInstructions(PageRequest):
+    """Name a pool, perhaps an award and a state, and a page of the instructions."""
+
+    pool_id = Id(required=True)
+    award_id = Id(load_default=None, allow_none=True)
+    state = fields.String(load_default=None, allow_none=True, validate=_one_of(InstructionState))
+
+
+class InstructionView(Schema):
+    """A step that one person asks for and another one approves, which carries it out."""
+
+    instruction_id = Id(attribute="id")
+    reference = fields.String()
+    pool_id = Id()
+    award_id = Id(allow_none=True)
+    kind = fields.String()
+    arguments = fields.Dict(keys=fields.String())
+    sentence = fields.String()
+    state = fields.String()
+    requested_by = fields.String()
+    requested_at = Moment()
+    approved_by = fields.String(allow_none=True)
+    approved_at = Moment(allow_none=True)
+    rejected_by = fields.String(allow_none=True)
+    rejected_at = Moment(allow_none=True)
+    rejection_reason = fields.String(allow_none=True)
+    withdrawn_at = Moment(allow_none=True)
+    result = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+
+
+class InstructionPage(Schema):
+    """A page of instructions, oldest first."""
+
+    items = fields.List(fields.Nested(InstructionView))
+    next_cursor = fields.String(allow_none=True)

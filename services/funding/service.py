@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, pools, statements
+from services.funding.handlers import awards, books, candidates, drawdowns, instructions, pools, statements
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -144,6 +144,55 @@ class FundingService:
     def record_payment(self, session: Session, principal: Principal, command: Command) -> Any:
         """Record that an approved tranche was paid."""
         return drawdowns.record_payment(session, principal, command)
+
+    # Money that comes back, and the ends of awards: asked for here, carried out by the approval of the instruction
+
+    @rpc(schemas.ReturnUnderspend, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def return_underspend(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to record that money of a project that was not spent has come back."""
+        return instructions.request(session, principal, "return_underspend", command)
+
+    @rpc(schemas.ClawBack, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def claw_back(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to record that money which the pool demanded back has come."""
+        return instructions.request(session, principal, "claw_back", command)
+
+    @rpc(schemas.CompleteProject, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def complete_project(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to end a project that has done what it was funded for."""
+        return instructions.request(session, principal, "complete_project", command)
+
+    @rpc(schemas.TerminateAward, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def terminate_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to end a project early."""
+        return instructions.request(session, principal, "terminate_award", command)
+
+    # Instructions
+
+    @rpc(schemas.ApproveInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)
+    def approve_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Carry an instruction out, as the second person."""
+        return instructions.approve_instruction(session, principal, command)
+
+    @rpc(schemas.RejectInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)
+    def reject_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Turn an instruction down."""
+        return instructions.reject_instruction(session, principal, command)
+
+    @rpc(schemas.WithdrawInstruction, schemas.InstructionView, roles={TREASURER}, scope=access.instructions)
+    def withdraw_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Take one's own instruction back."""
+        return instructions.withdraw_instruction(session, principal, command)
+
+    @rpc(schemas.GetInstruction, schemas.InstructionView, roles=READERS, scope=access.instructions, reads=True)
+    def get_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return an instruction."""
+        return instructions.get_instruction(session, principal, command)
+
+    @rpc(schemas.ListInstructions, schemas.InstructionPage, roles=READERS, scope=access.instructions, reads=True)
+    def list_instructions(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of a pool's instructions."""
+        return instructions.list_instructions(session, principal, command)
 
     # Events of other services
 

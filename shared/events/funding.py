@@ -134,6 +134,21 @@ class TranchePaid(AboutTranche):
     paid_on = Day(required=True)
 
 
+class UnderspendReturned(AboutAward):
+    """Money of a project that was not spent has come back to the pool; the bank's reference only if it was given."""
+
+    project_id = Id(required=True)
+    amount_pence = Pence(required=True)
+    bank_reference = Text(max_length=64, load_default=None, allow_none=True)
+    received_on = Day(required=True)
+
+
+class FundsClawedBack(UnderspendReturned):
+    """Money that the pool demanded back from a project has come back to it."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
 EVENTS = (
     ("pool_opened", 1, PoolOpened),
     ("member_joined", 1, MemberJoined),
@@ -148,4 +163,6 @@ EVENTS = (
     ("award_terminated", 1, AwardTerminated),
     ("drawdown_approved", 1, DrawdownApproved),
     ("tranche_paid", 1, TranchePaid),
+    ("underspend_returned", 1, UnderspendReturned),
+    ("funds_clawed_back", 1, FundsClawedBack),
 )

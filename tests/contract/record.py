@@ -137,8 +137,9 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
         award_id=award["award_id"],
         reason="The three councils' budgets for 2027-28 no longer hold the £20,000 that they promised to add.",
     )
+    let_projects_end(stage, story)
     let_an_offer_lapse(stage, story, candidate)
-    tell_of_how_awards_and_memberships_end(award, today)
+    tell_of_how_memberships_end(award, today)
 
 
 def let_an_offer_lapse(stage: Stage, story: Story, candidate: dict[str, Any]) -> None:
@@ -154,40 +155,48 @@ def let_an_offer_lapse(stage: Stage, story: Story, candidate: dict[str, Any]) ->
     stage.clock.set(today + timedelta(days=15))
 
 
-def tell_of_how_awards_and_memberships_end(award: dict[str, Any], now: datetime) -> None:
-    """Funding has no calls for these yet; they are published in its name, and proposals takes them in.
+def let_projects_end(stage: Stage, story: Story) -> None:
+    """A project gives back what it did not need or may not keep, and is completed; another one is terminated."""
+    who, today = story.programme, stage.clock.now()
+    treasurer, approver = stage.client.acting(who.treasurer.token), stage.client.acting(who.approver.token)
+    paid = story.awards[story.data["drawdowns"][0]["proposal"]]
+    other = next(award for award in story.awards.values() if award is not paid)
 
-    :param award: an award that came to nothing; its proposal is offered others.
-    """
+    def carry_out(method: str, award: dict[str, Any], **arguments: Any) -> None:
+        asked = getattr(treasurer.funding, method)(award_id=award["award_id"], **arguments)
+        approver.funding.approve_instruction(instruction_id=asked["instruction_id"])
 
-    def about() -> dict[str, Any]:
-        names = ("pool_id", "proposal_id", "proposal_reference", "lead_council")
-        return {"award_id": str(ids.new_id()), **{name: award[name] for name in names}}
+    carry_out("return_underspend", paid, amount_pence=1_250_00)
+    known = {"bank_reference": "JDP-RETURN-0001", "received_on": f"{today:%Y-%m-%d}"}
+    carry_out("return_underspend", paid, amount_pence=830_50, **known)
+    carry_out(
+        "claw_back",
+        paid,
+        amount_pence=4_000_00,
+        bank_reference="JDP-CLAWBACK-0001",
+        reason="The licences were bought for a service outside the project.",
+    )
+    carry_out("complete_project", paid)
+    carry_out(
+        "terminate_award",
+        other,
+        reason="The supplier has withdrawn its product, and no other one reads the councils' registers.",
+    )
 
-    at = now.isoformat()
-    facts: dict[str, dict[str, Any]] = {
-        "member_left": {
-            "pool_id": award["pool_id"],
-            "council": "S12000013",
-            "joins_on": "2026-04-01",
-            "leaves_on": "2028-03-31",
-        },
-        "project_completed": about() | {"project_id": str(ids.new_id()), "completed_at": at},
-        "award_terminated": about()
-        | {
-            "project_id": str(ids.new_id()),
-            "reason": "The supplier has withdrawn its product, and no other one reads the councils' registers.",
-            "terminated_at": at,
-        },
+
+def tell_of_how_memberships_end(award: dict[str, Any], now: datetime) -> None:
+    """Funding has no call for it yet; it is published in its name, and proposals takes it in."""
+    kind = event_type("funding", "member_left")
+    facts = {
+        "pool_id": award["pool_id"],
+        "council": "S12000013",
+        "joins_on": "2026-04-01",
+        "leaves_on": "2028-03-31",
     }
+    data = kind.dump(kind.load(facts))
     publisher = Publisher(embedded.URI)
-    for name, data in facts.items():
-        kind = event_type("funding", name)
-        subject = data.get("award_id", data["pool_id"])
-        data = kind.dump(kind.load(data))
-        told = events.encode(kind, id=ids.new_id(), subject=subject, sequence=9, time=now, data=data)
-        refused = publisher.publish([told])
-        assert refused == {}
+    told = events.encode(kind, id=ids.new_id(), subject=award["pool_id"], sequence=9, time=now, data=data)
+    assert publisher.publish([told]) == {}
     publisher.close()
 
 

@@ -12,13 +12,17 @@ from shared.security.principal import PROPOSER, Principal
 
 
 class TrancheState(StrEnum):
-    """Where the drawdown of a tranche stands. A rejected request goes back to claimable and keeps the reason."""
+    """Where the drawdown of a tranche stands.
+
+    A rejected request goes back to claimable and keeps the reason. The end of an award cancels what is not paid.
+    """
 
     LOCKED = "locked"
     CLAIMABLE = "claimable"
     REQUESTED = "requested"
     APPROVED = "approved"
     PAID = "paid"
+    CANCELLED = "cancelled"
 
 
 class TrancheFacts(Protocol):

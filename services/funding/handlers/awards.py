@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, selectinload, undefer_group
 
 from services.funding import access, events, ledger, ledger_store
 from services.funding.domain import awards as rules
@@ -16,7 +16,7 @@ from services.funding.domain import pools as pool_rules
 from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
 from services.funding.domain.drawdowns import TrancheState
 from services.funding.handlers.candidates import locked_candidate
-from services.funding.models import Award, Candidate, ReferenceCounter, Tranche
+from services.funding.models import MONEY_BACK, Award, Candidate, ReferenceCounter, Tranche
 from shared import clock, ids
 from shared.errors import Conflict
 from shared.fields import Command
@@ -119,7 +119,12 @@ def list_awards(session: Session, principal: Principal, command: Command) -> dic
     statement = (
         select(Award)
         .where(access.awards(principal))
-        .options(selectinload(Award.candidate), selectinload(Award.tranches).selectinload(Tranche.payment))
+        .options(
+            selectinload(Award.candidate),
+            selectinload(Award.tranches).selectinload(Tranche.payment),
+            selectinload(Award.instructions),
+            undefer_group(MONEY_BACK),
+        )
     )
     if command.pool_id is not None:
         statement = statement.where(Award.pool_id == command.pool_id)

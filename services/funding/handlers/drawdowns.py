@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from services.funding import access, events, ledger, ledger_store
 from services.funding.domain import drawdowns as rules
 from services.funding.domain import records as record_rules
-from services.funding.domain.awards import AwardState
+from services.funding.domain.awards import ENDED_AWARD_STATES, AwardState
 from services.funding.models import Award, Payment, Tranche
 from shared import clock, ids
 from shared.errors import Conflict
@@ -16,8 +16,13 @@ from shared.security.principal import Principal
 
 
 def unlock_tranche(session: Session, event: Event) -> None:
-    """Let the tranche of an achieved milestone be claimed; a milestone that carries no money unlocks nothing."""
+    """Let the tranche of an achieved milestone be claimed; a milestone that carries no money unlocks nothing.
+
+    Neither does one whose award has ended meanwhile: its tranches are paid or cancelled.
+    """
     award = access.locked_award(session, event.data["award_id"])
+    if award is not None and award.state in ENDED_AWARD_STATES:
+        return
     if award is None or award.state != AwardState.ACTIVE:
         raise Conflict("award_not_active", f"There is no active award {event.data['award_id']} to unlock a tranche of.")
     for tranche in award.tranches:

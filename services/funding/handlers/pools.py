@@ -110,6 +110,10 @@ def record_receipt(session: Session, principal: Principal, command: Command) -> 
     if first is not None:
         record_rules.check_same_facts("bank_reference", command.bank_reference, first, facts)
         return first
+    record_rules.check_reference_is_free(
+        command.bank_reference,
+        used=ledger_store.has(session, pool.id, ledger.receipt_key(command.bank_reference)),
+    )
     rules.check_member(pool.members, command.council)
     record_rules.check_not_in_the_future("received_on", command.received_on, clock.today())
     receipt = Receipt(

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store, schemas
-from services.funding.handlers import awards, drawdowns, pools
+from services.funding.handlers import awards, drawdowns, instructions, pools
 from services.funding.ledger import Posting, Transaction
 from services.funding.service import FundingService
 from shared import clock
@@ -20,6 +20,7 @@ from shared.councils import all_councils
 from shared.errors import Conflict
 from shared.fields import Command
 from shared.messaging.by_the_clock import jobs_of
+from shared.security.principal import APPROVER, Principal
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
@@ -28,7 +29,9 @@ from tests.support.funding import (
     NOW,
     TREASURER_ANN,
     Funding,
+    milestone_achieved,
     officer,
+    proposer,
 )
 
 Work = Callable[[Session], Any]
@@ -95,16 +98,38 @@ def receive(pool_id: str, council: str, bank_reference: str) -> Work:
     return lambda session: pools.record_receipt(session, TREASURER_ANN, command)
 
 
-def pay(award: dict[str, Any], payment_reference: str) -> Work:
+def pay(award: dict[str, Any], payment_reference: str, tranche: str = "alpha") -> Work:
     command: Command = schemas.RecordPayment().load(
         {
             "award_id": award["award_id"],
-            "tranche": "alpha",
+            "tranche": tranche,
             "payment_reference": payment_reference,
             "paid_on": "2026-06-01",
         }
     )
     return lambda session: drawdowns.record_payment(session, TREASURER_ANN, command)
+
+
+def approve(instruction: dict[str, Any], who: Principal = APPROVER_BEN) -> Work:
+    command: Command = schemas.ApproveInstruction().load({"instruction_id": instruction["instruction_id"]})
+    return lambda session: instructions.approve_instruction(session, who, command)
+
+
+def ask(kind: str, award: dict[str, Any], **arguments: Any) -> Work:
+    def asking(session: Session) -> Any:
+        # Loaded for each, since what the caller leaves open is settled in it.
+        schema = instructions.KINDS[kind].schema()
+        command: Command = schema.load({"award_id": award["award_id"], **arguments})
+        return instructions.request(session, TREASURER_ANN, kind, command)
+
+    return asking
+
+
+def request(award: dict[str, Any], tranche: str) -> Work:
+    command: Command = schemas.RequestDrawdown().load(
+        {"award_id": award["award_id"], "tranche": tranche, "evidence": "The assessment report."}
+    )
+    return lambda session: drawdowns.request_drawdown(session, proposer(EDINBURGH), command)
 
 
 def test_twenty_offers_share_what_is_there_for_four(funding: Funding) -> None:
@@ -176,6 +201,71 @@ def test_one_payment_reference_pays_one_tranche(funding: Funding) -> None:
     assert funding.position(pool_id)["paid"] == 10_000_00
 
 
+def test_an_instruction_asked_for_and_approved_many_times_at_once_happens_once(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.paid_award(pool_id)
+    facts = {"amount_pence": 4_000_00, "bank_reference": "BACS-9"}
+    asked = all_at_once(funding, [ask("return_underspend", award, **facts)] * 6)
+    assert {instruction.reference for instruction in asked} == {"I-2026-0001"}
+    again = funding.call(TREASURER_ANN, "return_underspend", award_id=award["award_id"], **facts)
+    approvers = [Principal(f"approver-{number}@pool.example", frozenset({APPROVER})) for number in range(6)]
+    results = all_at_once(funding, [approve(again, who) for who in approvers])
+    assert codes_of(results) == {"done": 1, "instruction_answered": 5}
+    assert len(funding.recorded("underspend_returned")) == 1
+    assert funding.position(pool_id)["paid"] == 6_000_00
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_clawbacks_that_race_with_a_payment_never_take_more_than_there_is(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.paid_award(pool_id)
+    asked = [
+        funding.call(
+            TREASURER_ANN, "claw_back", award_id=award["award_id"], amount_pence=10_000_00, reason="It was misspent."
+        )
+        for _ in range(4)
+    ]
+    funding.approved_drawdown(award, "live")
+    results = all_at_once(funding, [*map(approve, asked), pay(award, "PAY-2", "live")])
+    *clawed, paid = results
+    assert codes_of([paid]) == {"done": 1}
+    done = codes_of(clawed)["done"]
+    # The second ten thousand can be had only once the other tranche is paid; never the third.
+    assert done in (1, 2)
+    assert codes_of(clawed) == {"done": done, "more_than_was_paid": 4 - done}
+    assert funding.position(pool_id)["paid"] == 25_000_00 - done * 10_000_00
+    assert funding.ledger_is_sound(pool_id)
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_a_termination_that_races_with_a_payment_wins_or_says_why_not(funding: Funding, rounds: int) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.active_award(pool_id)
+    funding.approved_drawdown(award)
+    asked = funding.call(TREASURER_ANN, "terminate_award", award_id=award["award_id"], reason="Nobody uses it.")
+    works = [approve(asked), pay(award, "PAY-1")]
+    terminated, paid = all_at_once(funding, works[::-1] if rounds % 2 else works)[:: -1 if rounds % 2 else 1]
+    outcome = [*codes_of([terminated]), *codes_of([paid])]
+    assert outcome in (["done", "award_not_active"], ["instruction_outdated", "done"])
+    if outcome[0] == "done":
+        assert funding.position(pool_id) == {"available": 100_000_00, "received": 100_000_00}
+    else:
+        assert "Now it would mean" in terminated.message
+        assert funding.position(pool_id)["paid"] == 10_000_00
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_a_completion_that_races_with_a_request_wins_or_says_why_not(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.active_award(pool_id)
+    funding.receive(milestone_achieved(award, "alpha"))
+    asked = funding.call(TREASURER_ANN, "complete_project", award_id=award["award_id"])
+    completed, requested = all_at_once(funding, [approve(asked), request(award, "alpha")])
+    outcome = [*codes_of([completed]), *codes_of([requested])]
+    assert outcome in (["done", "award_not_active"], ["drawdown_open", "done"])
+    assert funding.ledger_is_sound(pool_id)
+
+
 def test_postings_to_the_same_accounts_the_other_way_round_wait_in_one_order(funding: Funding) -> None:
     pool_id = UUID(funding.pool())
     councils = list(all_councils())[:10]
@@ -202,7 +292,10 @@ def test_postings_to_the_same_accounts_the_other_way_round_wait_in_one_order(fun
 
 @pytest.mark.parametrize("rounds", range(3))
 def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> None:
-    pool_id = funding.funded_pool(200_000_00)
+    pool_id = funding.funded_pool(300_000_00)
+    back, ended = funding.paid_award(pool_id), funding.paid_award(pool_id)
+    returned = funding.call(TREASURER_ANN, "return_underspend", award_id=back["award_id"], amount_pence=1_00)
+    completed = funding.call(TREASURER_ANN, "complete_project", award_id=ended["award_id"])
     accepted, declined, paid = (funding.approved_offer(pool_id) for _ in range(3))
     funding.call(officer(EDINBURGH), "accept_award", award_id=paid["award_id"])
     funding.approved_drawdown(paid | {"project_id": None})
@@ -214,6 +307,9 @@ def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> 
         accept(accepted),
         decline(declined),
         pay(paid, "PAY-1"),
+        approve(returned),
+        ask("claw_back", back, amount_pence=1_00, reason="It was misspent."),
+        approve(completed),
         *(receive(pool_id, council, f"BACS-{council}") for council in (EDINBURGH, ABERDEENSHIRE, FIFE)),
         lambda session: pools.set_contributions(session, TREASURER_ANN, contributions),
     ]
