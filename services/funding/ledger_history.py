@@ -4,13 +4,12 @@ A transaction counts from its effective date on, that day included, whenever it 
 tells is read up to one transaction of the chain, so that its parts belong together whatever is posted meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_chain
@@ -198,3 +197,43 @@ def _council_accounts(session: Session, pool_id: UUID, council: str | None) -> d
             or_(*(LedgerAccount.name.startswith(f"{kind}:") for kind in (ledger.COUNCIL, ledger.PLEDGED)))
         )
     return dict(session.execute(names).all())
+
+
+@dataclass(frozen=True)
+class BankMove:
+    """A transaction that moved money at the bank, in or out below zero."""
+
+    number: int
+    effective_on: date
+    kind: str
+    about: Mapping[str, str]
+    amount_pence: int
+
+
+def bank_moves(session: Session, pool_id: UUID) -> list[BankMove]:
+    """Return what changed the money in a pool, of all its time: what is available, reserved and committed together."""
+    held = or_(
+        LedgerAccount.name == ledger.AVAILABLE,
+        *(LedgerAccount.name.startswith(f"{kind}:") for kind in (ledger.RESERVED, ledger.COMMITTED)),
+    )
+    pence = func.sum(LedgerPosting.amount_pence)
+    moved = (
+        select(LedgerPosting.transaction_id, pence.label("amount_pence"))
+        .join(LedgerAccount, LedgerAccount.id == LedgerPosting.account_id)
+        .where(LedgerAccount.pool_id == pool_id, held)
+        .group_by(LedgerPosting.transaction_id)
+        .having(pence != 0)
+        .subquery()
+    )
+    rows = session.execute(
+        select(
+            LedgerTransaction.number,
+            LedgerTransaction.effective_on,
+            LedgerTransaction.kind,
+            LedgerTransaction.about,
+            moved.c.amount_pence,
+        )
+        .join(moved, moved.c.transaction_id == LedgerTransaction.id)
+        .order_by(LedgerTransaction.number)
+    )
+    return [BankMove(number, on, kind, about, int(amount)) for number, on, kind, about, amount in rows]

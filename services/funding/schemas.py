@@ -1,9 +1,12 @@
 """Requests and answers of the funding service's RPC methods."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from services.funding.allocation import Scheme
 from services.funding.domain.awards import AwardState
+from services.funding.domain.bank_statements import MAX_LETTERS
 from services.funding.domain.instructions import InstructionState
 from shared.fields import (
     MAX_PENCE,
@@ -430,6 +433,136 @@ class PoolStatementView(StatementView):
     position = fields.Nested(SignedPositionView)
     councils = fields.List(fields.Nested(CouncilFiguresView))
     projects = fields.List(fields.Nested(SharedProjectView))
+
+
+# --- reconciliation -------------------------------------------------------------------------------------------------
+
+
+class ReconcileBankStatement(CommandSchema):
+    """Name a pool and give its bank's statement as CSV text, of at most 5,000 lines.
+
+    The first line, or one of the first twenty, names the columns: date, reference, and amount, or paid in and paid out.
+    It covers the days from its first line to its last, unless others are given.
+    """
+
+    pool_id = Id(required=True)
+    statement = fields.String(
+        required=True,
+        validate=validate.Length(
+            min=1, max=MAX_LETTERS, error="Give from {min} to {max} letters; send a shorter period."
+        ),
+    )
+    starts_on = Day(load_default=None, allow_none=True)
+    ends_on = Day(load_default=None, allow_none=True)
+
+    @validates_schema
+    def _check_days(self, data: dict[str, Any], **_: Any) -> None:
+        starts_on, ends_on = data.get("starts_on"), data.get("ends_on")
+        if starts_on and ends_on and ends_on < starts_on:
+            raise ValidationError(f"Give the last day of the statement, {starts_on} or later.", "ends_on")
+
+
+class BankLineView(Schema):
+    """A line of the bank's statement."""
+
+    line = fields.Integer()
+    on = Day()
+    reference = fields.String()
+    amount_pence = Pence(minimum=-MAX_PENCE)
+    description = fields.String(allow_none=True)
+
+
+class BankRecordView(Schema):
+    """What is recorded under a reference, its corrections included; or without one, as a leaver's refund is."""
+
+    number = fields.Integer()
+    on = Day()
+    reference = fields.String(allow_none=True)
+    amount_pence = Pence(minimum=-MAX_PENCE)
+    kind = fields.String()
+
+
+class BankPairView(Schema):
+    """A line and what is recorded under its reference."""
+
+    bank = fields.Nested(BankLineView, attribute="line")
+    recorded = fields.Nested(BankRecordView, attribute="record")
+    differs = fields.List(fields.String())
+
+
+class MissingHereView(Schema):
+    """A line whose reference is not recorded."""
+
+    bank = fields.Nested(BankLineView, attribute="line")
+    perhaps = fields.List(fields.Nested(BankRecordView))
+
+
+class DuplicateLineView(Schema):
+    """A line whose reference, and what is recorded under it, an earlier line has."""
+
+    bank = fields.Nested(BankLineView, attribute="line")
+    of_line = fields.Integer()
+
+
+class UnreadableLineView(Schema):
+    """A line that cannot be read; its money is in no sum."""
+
+    line = fields.Integer()
+    problems = fields.List(fields.String())
+
+
+class BankGroupView(Schema):
+    """Lines or records that fared alike, and what they add up to on each side."""
+
+    count = fields.Integer()
+    bank_pence = Pence(minimum=-MAX_PENCE)
+    recorded_pence = Pence(minimum=-MAX_PENCE)
+
+
+class BankPairsView(BankGroupView):
+    """Lines with what is recorded under their references."""
+
+    items = fields.List(fields.Nested(BankPairView))
+
+
+class MissingHereGroupView(BankGroupView):
+    """Lines whose references are not recorded."""
+
+    items = fields.List(fields.Nested(MissingHereView))
+
+
+class MissingThereGroupView(BankGroupView):
+    """What is recorded for the period and stands in no line; at most 5,000 are listed, and all are counted."""
+
+    items = fields.List(fields.Nested(BankRecordView))
+
+
+class DuplicateGroupView(BankGroupView):
+    """Lines that repeat others."""
+
+    items = fields.List(fields.Nested(DuplicateLineView))
+
+
+class ReconciliationView(Schema):
+    """How a bank's statement and the books agree.
+
+    Every line that can be read is in one group, and so is every record of the period or that a line names: the groups
+    add up to ``bank_pence`` on the one side and ``recorded_pence`` on the other. Money out is below zero.
+    """
+
+    pool_id = Id()
+    starts_on = Day(allow_none=True)
+    ends_on = Day(allow_none=True)
+    agrees = fields.Boolean()
+    bank_pence = Pence(minimum=-MAX_PENCE)
+    recorded_pence = Pence(minimum=-MAX_PENCE)
+    matched = fields.Nested(BankPairsView)
+    differing = fields.Nested(BankPairsView)
+    missing_here = fields.Nested(MissingHereGroupView)
+    missing_there = fields.Nested(MissingThereGroupView)
+    duplicates = fields.Nested(DuplicateGroupView)
+    unreadable = fields.List(fields.Nested(UnreadableLineView))
+    ignored_columns = fields.List(fields.String())
 
 
 # --- awards ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, instructions, pools, statements
+from services.funding.handlers import awards, books, candidates, drawdowns, instructions, pools, reconciling, statements
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -17,7 +17,7 @@ from shared.messaging.events import Event
 from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
-from shared.security.principal import APPROVER, PROPOSER, S95_OFFICER, TREASURER, Principal
+from shared.security.principal import APPROVER, CDO, PROPOSER, S95_OFFICER, TREASURER, Principal
 from shared.security.scope import EVERY_ROW
 from shared.storage.provider import Storage
 
@@ -80,6 +80,17 @@ class FundingService:
     def pool_statement(self, session: Session, principal: Principal, command: Command) -> Any:
         """Return what moved a pool's money in a financial year, with each council's part."""
         return statements.pool_statement(session, principal, command)
+
+    @rpc(
+        schemas.ReconcileBankStatement,
+        schemas.ReconciliationView,
+        roles={TREASURER, APPROVER, CDO},
+        scope=access.pools,
+        reads=True,
+    )
+    def reconcile_bank_statement(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Hold a bank's statement against the pool's books."""
+        return reconciling.reconcile_bank_statement(session, principal, command)
 
     # Awards
 

@@ -273,8 +273,7 @@ def take(session: Session, pool_id: UUID, projects: Sequence[UUID], step: Step) 
 
 
 FUNDED = [
-    ("over-pay", council, 0, pence, date(2026, 3, 30))
-    for council, pence in zip(COUNCILS, (700, 333), strict=True)
+    ("over-pay", council, 0, pence, date(2026, 3, 30)) for council, pence in zip(COUNCILS, (700, 333), strict=True)
 ]
 
 
