@@ -178,9 +178,9 @@ class AsAtView(Schema):
 class ProjectionView(Schema):
     """A pool's money as it is foreseen for the end of a financial year; nothing of it has happened.
 
-    ``balance_pence`` is the money in the pool now, which is available, reserved and committed, with the pledges that are
-    due by then and less the unpaid tranches that are due by then. What can still be offered is ``uncommitted_pence``:
-    what is available now, with those pledges.
+    ``balance_pence`` is the money in the pool now, which is available, reserved and committed, with the pledges that
+    are due by then and less the unpaid tranches that are due by then. What can still be offered is
+    ``uncommitted_pence``: what is available now, with those pledges.
     """
 
     year = FinancialYear()

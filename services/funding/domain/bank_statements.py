@@ -104,7 +104,7 @@ def read(text: str) -> BankStatement:
 
 
 def normal_reference(reference: str) -> str:
-    """Return a reference as it is compared: without blanks, in one case; of one that is a number, without leading zeros.
+    """Return a reference as it is compared: without blanks and case; a number also without leading zeros.
 
     Nothing else is taken off: ``BACS-0017`` and ``BACS-17`` are two references.
     """

@@ -55,7 +55,7 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class MissingHere:
-    """A line whose reference is not recorded; ``perhaps`` are records of the same sum, within days, that no line has."""
+    """A line whose reference is not recorded; ``perhaps`` are records of its sum, days near it, that no line has."""
 
     line: BankLine
     perhaps: tuple[Record, ...]
@@ -66,7 +66,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Group(Generic[T]):
-    """Lines or records that fared alike: how many, what they add up to on both sides in pence, and the first of them."""
+    """Lines or records that fared alike: how many, what they add up to on both sides, in pence; and the first."""
 
     count: int
     bank_pence: int
@@ -187,7 +187,7 @@ def _pair(lines: Sequence[BankLine], records: Sequence[Record]) -> tuple[list[Pa
 
 
 def _distance(line: BankLine, record: Record) -> tuple[bool, bool, int, int]:
-    """Return how far a line is from a record of its reference, to compare: the amount counts first, then the spelling."""
+    """Return how far a line is from a record of its reference: the amount counts first, then the spelling."""
     apart_days = abs((line.on - record.on).days)
     return line.amount_pence != record.amount_pence, line.reference != record.reference, apart_days, line.line
 

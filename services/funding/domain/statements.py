@@ -61,7 +61,7 @@ class Move:
     """What a transaction does to a council's money in the pool, and to what it has pledged and not yet paid.
 
     :param amount_pence: what it adds to the council's money in the pool; below zero what it takes.
-    :param pledge_pence: what it adds to what is still to come from the council; below zero what is settled or cancelled.
+    :param pledge_pence: what it adds to what is still to come; below zero what is settled or cancelled.
     """
 
     line: Line
@@ -76,11 +76,9 @@ def move_of_accounts(council_pence: int, pledged_pence: int) -> Move:
     :param pledged_pence: what it adds to ``pledged:<gss>``.
     """
     came_in_pence = -(council_pence + pledged_pence)
-    if came_in_pence > 0:
-        line = Line.RECEIVED
-    else:
-        line = Line.REFUNDED if came_in_pence < 0 else Line.PLEDGED
-    return Move(line, came_in_pence, pledged_pence)
+    if came_in_pence == 0:
+        return Move(Line.PLEDGED, 0, pledged_pence)
+    return Move(Line.RECEIVED if came_in_pence > 0 else Line.REFUNDED, came_in_pence, pledged_pence)
 
 
 def move_of_attribution(attributed_pence: int) -> Move:

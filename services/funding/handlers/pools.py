@@ -169,6 +169,7 @@ def _projected(session: Session, pool: Pool) -> list[projection.Projection]:
         tranches=[
             Due(ledger.committed_account(project_id), due_on, int(pence))
             for project_id, due_on, pence in session.execute(unpaid)
+            if project_id is not None
         ],
         offers=[
             Due(ledger.reserved_account(candidate.proposal_id), tranche.due_on, tranche.amount_pence)

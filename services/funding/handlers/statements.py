@@ -232,9 +232,9 @@ def _lines(
     """Go along the lines that transactions make, those of the accounts before those of the projects."""
     of = [transaction.id for transaction in transactions]
     moves: dict[UUID, list[tuple[str, Move, UUID | None]]] = defaultdict(list)
-    for move in ledger_history.council_moves(session, books, Span(), council, of=of):
-        told = rules.move_of_accounts(move.council_pence, move.pledged_pence)
-        moves[move.transaction_id].append((move.council, told, None))
+    for both in ledger_history.council_moves(session, books, Span(), council, of=of):
+        told = rules.move_of_accounts(both.council_pence, both.pledged_pence)
+        moves[both.transaction_id].append((both.council, told, None))
     for part in ledger_history.attributions(session, of, council):
         told = rules.move_of_attribution(part.amount_pence)
         moves[part.transaction_id].append((part.council, told, part.project_id))

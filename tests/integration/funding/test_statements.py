@@ -146,7 +146,7 @@ def test_lines_come_in_pages_and_the_figures_whole(funding: Funding, paid: tuple
 
 
 def test_a_statement_as_csv_adds_up(funding: Funding, paid: tuple[str, dict[str, Any]]) -> None:
-    pool_id, award = paid
+    pool_id, _ = paid
     funding.receipt(pool_id, amount_pence=1, bank_reference="=1+1")
     found = statement(funding, pool_id, EDINBURGH, year="2026-27", format="csv")
     assert (found["lines"], found["next_cursor"]) == ([], None)

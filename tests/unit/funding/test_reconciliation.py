@@ -52,7 +52,7 @@ def test_each_line_and_each_record_is_told_how_it_fared() -> None:
         ("BACS-4", (records[3],)),
         ("PAY-9", (records[5],)),
     ]
-    assert found.missing_there.items == (records[3], records[5])
+    assert found.missing_there.items == (records[5], records[3])
     assert (found.differing.bank_pence, found.differing.recorded_pence) == (500, 550)
     assert (found.bank_pence, found.recorded_pence) == (100 + 200 + 300 + 400 + 100 - 50, 100 + 250 + 300 + 400 - 50)
     assert not found.agrees
