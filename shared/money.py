@@ -35,3 +35,9 @@ def format_pounds(amount_pence: int) -> str:
     pounds, pence = divmod(abs(amount_pence), 100)
     sign = "-" if amount_pence < 0 else ""
     return f"{sign}£{pounds:,}" + (f".{pence:02d}" if pence else "")
+
+
+def decimal_pounds(amount_pence: int) -> str:
+    """Return an amount as spreadsheets read it: pounds with two decimals, ``-1234.56``, without a sign of currency."""
+    pounds, pence = divmod(abs(amount_pence), 100)
+    return f"{'-' if amount_pence < 0 else ''}{pounds}.{pence:02d}"

@@ -119,6 +119,24 @@ def pool(session: Session, principal: Principal, pool_id: UUID, *, lock: bool = 
     return found
 
 
+@enforces(
+    "statements",
+    "Treasurer, approver, CDO and operator: the statement of every council in every pool. A council's people: that of"
+    " their own council alone; no other exists for them.",
+)
+def statement(session: Session, principal: Principal, pool_id: UUID, council: str) -> Pool:
+    """Return the pool of a council's statement.
+
+    :raises NotFound: when the council never was a member, or the statement is none for this caller.
+    """
+    found = pool(session, principal, pool_id)
+    theirs = sees_everything(principal) or council == _own_council(principal)
+    if not theirs or session.get(Member, (pool_id, council)) is None:
+        sentence = "There is no statement of this council that you may see; name a council of the pool, your own."
+        raise NotFound("no_such_statement", sentence)
+    return found
+
+
 def award(session: Session, principal: Principal, award_id: UUID, *, lock: bool = False) -> Award:
     """Return an award in :data:`awards`.
 

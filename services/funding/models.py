@@ -666,6 +666,7 @@ class LedgerTransaction(Base):
     __table_args__ = (
         UniqueConstraint("pool_id", "key"),
         UniqueConstraint("pool_id", "number"),
+        Index(None, "pool_id", "effective_on"),
         CheckConstraint("number >= 1", name="number_above_zero"),
         CheckConstraint("approver <> author", name="two_people"),
         {"info": APPEND_ONLY},

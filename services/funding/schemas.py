@@ -1,9 +1,12 @@
 """Requests and answers of the funding service's RPC methods."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from services.funding.allocation import Scheme
 from services.funding.domain.awards import AwardState
+from services.funding.domain.bank_statements import MAX_LETTERS
 from services.funding.domain.instructions import InstructionState
 from shared.fields import (
     MAX_PENCE,
@@ -23,11 +26,17 @@ from shared.storage.paging import PageRequest
 
 MAX_VERSION = 1_000_000
 #: The largest number that a transaction of a pool may have.
-MAX_NUMBER = 1_000_000_000
+MAX_NUMBER = 2**31 - 1
 
 
 def _one_of(choices: type[Scheme] | type[AwardState] | type[InstructionState]) -> validate.OneOf:
     return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
+
+
+def _format() -> fields.String:
+    return fields.String(
+        load_default="json", validate=validate.OneOf(["json", "csv"], error="Choose one of: {choices}.")
+    )
 
 
 # --- pools ----------------------------------------------------------------------------------------------------------
@@ -100,9 +109,10 @@ class RecordReceipt(CommandSchema):
 
 
 class GetPool(CommandSchema):
-    """Name a pool."""
+    """Name a pool, and a day if it is also to be shown as it was at the end of that day."""
 
     pool_id = Id(required=True)
+    as_at = Day(load_default=None, allow_none=True)
 
 
 class AboutYear(CommandSchema):
@@ -130,9 +140,18 @@ class ReverseTransaction(CommandSchema):
 
 
 class ListTransactions(PageRequest):
-    """Name a pool and a page of its ledger."""
+    """Name a pool and a page of its ledger; choose by effective date, kind, project, council.
+
+    With ``format`` ``csv`` all that is chosen comes as one file, a row per posting, and there are no pages.
+    """
 
     pool_id = Id(required=True)
+    effective_from = Day(load_default=None, allow_none=True)
+    effective_to = Day(load_default=None, allow_none=True)
+    kind = Text(load_default=None, allow_none=True, max_length=32)
+    project_id = Id(load_default=None, allow_none=True)
+    council = Gss(load_default=None, allow_none=True)
+    format = _format()
 
 
 class VerifyLedger(CommandSchema):
@@ -186,6 +205,66 @@ class PoolView(Schema):
     version = WholeNumber(minimum=0, maximum=MAX_VERSION)
 
 
+class SignedPositionView(PositionView):
+    """Where the money was. ``pledged_pence`` is below zero when money came before the day on which it was pledged."""
+
+    pledged_pence = Pence(minimum=-MAX_PENCE)
+    available_pence = Pence(minimum=-MAX_PENCE)
+    reserved_pence = Pence(minimum=-MAX_PENCE)
+    committed_pence = Pence(minimum=-MAX_PENCE)
+    paid_pence = Pence(minimum=-MAX_PENCE)
+    received_pence = Pence(minimum=-MAX_PENCE)
+
+
+class MemberSumsView(Schema):
+    """A council's sums at the end of a day; null for those who may not see them."""
+
+    council = Gss()
+    pledged_pence = Pence(minimum=-MAX_PENCE, allow_none=True)
+    received_pence = Pence(minimum=-MAX_PENCE, allow_none=True)
+
+
+class AsAtView(Schema):
+    """A pool at the end of a day: all that is recorded by now, counted from its effective date on."""
+
+    on = Day()
+    position = fields.Nested(SignedPositionView)
+    members = fields.List(fields.Nested(MemberSumsView))
+
+
+class ProjectionView(Schema):
+    """A pool's money as it is foreseen for the end of a financial year; nothing of it has happened.
+
+    ``balance_pence`` is the money in the pool now, which is available, reserved and committed, with the pledges that
+    are due by then and less the unpaid tranches that are due by then. What can still be offered is
+    ``uncommitted_pence``: what is available now, with those pledges.
+    """
+
+    year = FinancialYear()
+    ends_on = Day()
+    pledges_due_pence = Pence(minimum=0)
+    tranches_due_pence = Pence(minimum=0)
+    offers_due_pence = Pence(minimum=0)
+    balance_pence = Pence(minimum=-MAX_PENCE)
+    balance_if_accepted_pence = Pence(minimum=-MAX_PENCE)
+    uncommitted_pence = Pence(minimum=0)
+
+
+class PoolInTimeView(PoolView):
+    """A pool, its members, where its money is and what is foreseen of it; and how it stood on a day, if asked."""
+
+    as_at = fields.Nested(AsAtView, allow_none=True)
+    projected = fields.List(fields.Nested(ProjectionView))
+
+
+class FileView(Schema):
+    """A file: write its text in UTF-8, line ends as they are."""
+
+    filename = fields.String()
+    content_type = fields.String()
+    text = fields.String()
+
+
 class ShareView(Schema):
     """What one council pays for a financial year, less what was cancelled."""
 
@@ -218,7 +297,7 @@ class ReceiptView(Schema):
     recorded_at = Moment()
 
 
-class FiguresView(Schema):
+class YearFiguresView(Schema):
     """What a financial year has brought.
 
     ``opening`` + ``received`` - ``paid`` + ``returned`` - ``refunded`` = ``carried_forward``, and ``owed_at_start`` +
@@ -238,7 +317,7 @@ class FiguresView(Schema):
     owed_at_end_pence = Pence(minimum=-MAX_PENCE)
 
 
-class CouncilFiguresView(FiguresView):
+class CouncilYearView(YearFiguresView):
     """What a financial year has brought a council."""
 
     council = Gss()
@@ -254,8 +333,8 @@ class YearView(Schema):
     pool_id = Id()
     year = FinancialYear()
     closed_at = Moment(allow_none=True)
-    councils = fields.List(fields.Nested(CouncilFiguresView))
-    total = fields.Nested(FiguresView)
+    councils = fields.List(fields.Nested(CouncilYearView))
+    total = fields.Nested(YearFiguresView)
 
 
 class PostingView(Schema):
@@ -298,6 +377,7 @@ class TransactionPage(Schema):
 
     items = fields.List(fields.Nested(TransactionView))
     next_cursor = fields.String(allow_none=True)
+    file = fields.Nested(FileView, allow_none=True)
 
 
 class ProblemView(Schema):
@@ -316,6 +396,270 @@ class VerificationView(Schema):
     transactions = fields.Integer()
     postings = fields.Integer()
     problems = fields.List(fields.Nested(ProblemView))
+
+
+# --- statements -----------------------------------------------------------------------------------------------------
+
+
+class PoolStatement(PageRequest):
+    """Name a pool, and a financial year unless its whole time is meant.
+
+    The lines come in pages; with ``format`` ``csv`` they come whole, as a file. ``upto_number`` makes the statement of
+    the ledger as it was when that transaction was its last: the same statement again, whatever was recorded since.
+    """
+
+    pool_id = Id(required=True)
+    year = FinancialYear(load_default=None, allow_none=True)
+    upto_number = WholeNumber(minimum=0, maximum=MAX_NUMBER, load_default=None, allow_none=True)
+    format = _format()
+
+
+class CouncilStatement(PoolStatement):
+    """Name a pool and a council of it, and a financial year unless its whole time is meant.
+
+    The lines come in pages; with ``format`` ``csv`` they come whole, as a file. ``upto_number`` makes the statement of
+    the ledger as it was when that transaction was its last: the same statement again, whatever was recorded since.
+    """
+
+    council = Gss(required=True)
+
+
+class FiguresView(Schema):
+    """The figures of a statement.
+
+    ``closing_pence`` is what it opens with, and received and returned, less refunded and spent. Beside the money stand
+    the pledges: ``outstanding_pence`` is what was outstanding before, and pledged, less settled.
+    """
+
+    opening_pence = Pence(minimum=-MAX_PENCE)
+    received_pence = Pence(minimum=0)
+    refunded_pence = Pence(minimum=0)
+    spent_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+    closing_pence = Pence(minimum=-MAX_PENCE)
+    outstanding_before_pence = Pence(minimum=-MAX_PENCE)
+    pledged_pence = Pence(minimum=-MAX_PENCE)
+    settled_pence = Pence(minimum=-MAX_PENCE)
+    outstanding_pence = Pence(minimum=-MAX_PENCE)
+
+
+class StatementLineView(Schema):
+    """What one transaction did to one council's money, and to what is outstanding of its pledges."""
+
+    line = fields.String(attribute="move.line")
+    effective_on = Day(attribute="transaction.effective_on")
+    number = fields.Integer(attribute="transaction.number")
+    transaction_id = Id(attribute="transaction.id")
+    kind = fields.String(attribute="transaction.kind")
+    council = Gss()
+    amount_pence = Pence(minimum=-MAX_PENCE, attribute="move.amount_pence")
+    pledge_pence = Pence(minimum=-MAX_PENCE, attribute="move.pledge_pence")
+    reference = fields.String(allow_none=True)
+    project_id = Id(allow_none=True)
+    award_reference = fields.String(allow_none=True)
+    title = fields.String(allow_none=True)
+    tranche = fields.String(allow_none=True)
+
+
+class ProjectPartView(Schema):
+    """What a project cost a council, and what came back of it."""
+
+    council = Gss()
+    spent_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+
+
+class ProjectShareView(Schema):
+    """What a project cost, and what came back of it: to the council of the statement, or to all."""
+
+    project_id = Id()
+    award_reference = fields.String(allow_none=True)
+    title = fields.String(allow_none=True)
+    spent_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+
+
+class SharedProjectView(ProjectShareView):
+    """What a project cost all councils, and what came back of it, with the part of each."""
+
+    councils = fields.List(fields.Nested(ProjectPartView))
+
+
+class StatementView(Schema):
+    """What every statement has: whose ledger up to which transaction it was made of, figures, projects, lines.
+
+    Both bounds are null when the statement is of the pool's whole time.
+    """
+
+    pool_id = Id()
+    pool_name = fields.String()
+    year = FinancialYear(allow_none=True)
+    starts_on = Day(allow_none=True)
+    ends_on = Day(allow_none=True)
+    ledger_number = fields.Integer()
+    ledger_hash = fields.String()
+    figures = fields.Nested(FiguresView)
+    projects = fields.List(fields.Nested(ProjectShareView))
+    lines = fields.List(fields.Nested(StatementLineView))
+    next_cursor = fields.String(allow_none=True)
+    file = fields.Nested(FileView, allow_none=True)
+
+
+class CouncilStatementView(StatementView):
+    """A council's statement: its figures, its part of each project, and its lines in the order of time."""
+
+    council = Gss()
+    name = fields.String()
+
+
+class CouncilFiguresView(Schema):
+    """A council's part of the pool's statement: the figures of its own statement."""
+
+    council = Gss()
+    name = fields.String()
+    figures = fields.Nested(FiguresView)
+
+
+class PoolStatementView(StatementView):
+    """A pool's statement: the figures of the councils add up to its own.
+
+    ``position`` is where the money was at the end of the last day: what is available, reserved and committed adds up to
+    ``closing_pence``.
+    """
+
+    position = fields.Nested(SignedPositionView)
+    councils = fields.List(fields.Nested(CouncilFiguresView))
+    projects = fields.List(fields.Nested(SharedProjectView))
+
+
+# --- reconciliation -------------------------------------------------------------------------------------------------
+
+
+class ReconcileBankStatement(CommandSchema):
+    """Name a pool and give its bank's statement as CSV text, of at most 5,000 lines.
+
+    The first line, or one of the first twenty, names the columns: date, reference, and amount, or paid in and paid out.
+    It covers the days from its first line to its last, unless others are given.
+    """
+
+    pool_id = Id(required=True)
+    statement = fields.String(
+        required=True,
+        validate=validate.Length(
+            min=1, max=MAX_LETTERS, error="Give from {min} to {max} letters; send a shorter period."
+        ),
+    )
+    starts_on = Day(load_default=None, allow_none=True)
+    ends_on = Day(load_default=None, allow_none=True)
+
+    @validates_schema
+    def _check_days(self, data: dict[str, Any], **_: Any) -> None:
+        starts_on, ends_on = data.get("starts_on"), data.get("ends_on")
+        if starts_on and ends_on and ends_on < starts_on:
+            raise ValidationError(f"Give the last day of the statement, {starts_on} or later.", "ends_on")
+
+
+class BankLineView(Schema):
+    """A line of the bank's statement."""
+
+    line = fields.Integer()
+    on = Day()
+    reference = fields.String()
+    amount_pence = Pence(minimum=-MAX_PENCE)
+    description = fields.String(allow_none=True)
+
+
+class BankRecordView(Schema):
+    """What is recorded under a reference, its corrections included; or without one, as a leaver's refund is."""
+
+    number = fields.Integer()
+    on = Day()
+    reference = fields.String(allow_none=True)
+    amount_pence = Pence(minimum=-MAX_PENCE)
+    kind = fields.String()
+
+
+class BankPairView(Schema):
+    """A line and what is recorded under its reference."""
+
+    bank = fields.Nested(BankLineView, attribute="line")
+    recorded = fields.Nested(BankRecordView, attribute="record")
+    differs = fields.List(fields.String())
+
+
+class MissingHereView(Schema):
+    """A line whose reference is not recorded."""
+
+    bank = fields.Nested(BankLineView, attribute="line")
+    perhaps = fields.List(fields.Nested(BankRecordView))
+
+
+class DuplicateLineView(Schema):
+    """A line whose reference, and what is recorded under it, an earlier line has."""
+
+    bank = fields.Nested(BankLineView, attribute="line")
+    of_line = fields.Integer()
+
+
+class UnreadableLineView(Schema):
+    """A line that cannot be read; its money is in no sum."""
+
+    line = fields.Integer()
+    problems = fields.List(fields.String())
+
+
+class BankGroupView(Schema):
+    """Lines or records that fared alike, and what they add up to on each side."""
+
+    count = fields.Integer()
+    bank_pence = Pence(minimum=-MAX_PENCE)
+    recorded_pence = Pence(minimum=-MAX_PENCE)
+
+
+class BankPairsView(BankGroupView):
+    """Lines with what is recorded under their references."""
+
+    items = fields.List(fields.Nested(BankPairView))
+
+
+class MissingHereGroupView(BankGroupView):
+    """Lines whose references are not recorded."""
+
+    items = fields.List(fields.Nested(MissingHereView))
+
+
+class MissingThereGroupView(BankGroupView):
+    """What is recorded for the period and stands in no line; at most 5,000 are listed, and all are counted."""
+
+    items = fields.List(fields.Nested(BankRecordView))
+
+
+class DuplicateGroupView(BankGroupView):
+    """Lines that repeat others."""
+
+    items = fields.List(fields.Nested(DuplicateLineView))
+
+
+class ReconciliationView(Schema):
+    """How a bank's statement and the books agree.
+
+    Every line that can be read is in one group, and so is every record of the period or that a line names: the groups
+    add up to ``bank_pence`` on the one side and ``recorded_pence`` on the other. Money out is below zero.
+    """
+
+    pool_id = Id()
+    starts_on = Day(allow_none=True)
+    ends_on = Day(allow_none=True)
+    agrees = fields.Boolean()
+    bank_pence = Pence(minimum=-MAX_PENCE)
+    recorded_pence = Pence(minimum=-MAX_PENCE)
+    matched = fields.Nested(BankPairsView)
+    differing = fields.Nested(BankPairsView)
+    missing_here = fields.Nested(MissingHereGroupView)
+    missing_there = fields.Nested(MissingThereGroupView)
+    duplicates = fields.Nested(DuplicateGroupView)
+    unreadable = fields.List(fields.Nested(UnreadableLineView))
+    ignored_columns = fields.List(fields.String())
 
 
 # --- awards ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,18 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, instructions, membership, pools, years
+from services.funding.handlers import (
+    awards,
+    books,
+    candidates,
+    drawdowns,
+    instructions,
+    membership,
+    pools,
+    reconciling,
+    statements,
+    years,
+)
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -17,7 +28,7 @@ from shared.messaging.events import Event
 from shared.messaging.housekeeping import Housekeeping
 from shared.messaging.relay import OutboxRelay
 from shared.messaging.rpc import rpc
-from shared.security.principal import APPROVER, PROPOSER, S95_OFFICER, TREASURER, Principal
+from shared.security.principal import APPROVER, CDO, PROPOSER, S95_OFFICER, TREASURER, Principal
 from shared.security.scope import EVERY_ROW
 from shared.storage.provider import Storage
 
@@ -69,9 +80,9 @@ class FundingService:
         """Record that a council's money arrived."""
         return pools.record_receipt(session, principal, command)
 
-    @rpc(schemas.GetPool, schemas.PoolView, roles=READERS, scope=access.pools, reads=True)
+    @rpc(schemas.GetPool, schemas.PoolInTimeView, roles=READERS, scope=access.pools, reads=True)
     def get_pool(self, session: Session, principal: Principal, command: Command) -> Any:
-        """Return a pool, its members and where its money is."""
+        """Return a pool, its members, where its money is, was on a day, and what is foreseen of it."""
         return pools.get_pool(session, principal, command)
 
     @rpc(schemas.ListTransactions, schemas.TransactionPage, roles=READERS, scope=access.transactions, reads=True)
@@ -98,6 +109,29 @@ class FundingService:
     def close_year(self, session: Session, principal: Principal, command: Command) -> Any:
         """Ask that a financial year is closed."""
         return instructions.request(session, principal, "close_year", command)
+
+    # Statements
+
+    @rpc(schemas.CouncilStatement, schemas.CouncilStatementView, roles=READERS, scope=access.statement, reads=True)
+    def council_statement(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return what moved a council's money in a financial year."""
+        return statements.council_statement(session, principal, command)
+
+    @rpc(schemas.PoolStatement, schemas.PoolStatementView, roles=STEWARDS, scope=access.pools, reads=True)
+    def pool_statement(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return what moved a pool's money in a financial year, with each council's part."""
+        return statements.pool_statement(session, principal, command)
+
+    @rpc(
+        schemas.ReconcileBankStatement,
+        schemas.ReconciliationView,
+        roles={TREASURER, APPROVER, CDO},
+        scope=access.pools,
+        reads=True,
+    )
+    def reconcile_bank_statement(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Hold a bank's statement against the pool's books."""
+        return reconciling.reconcile_bank_statement(session, principal, command)
 
     # Awards
 

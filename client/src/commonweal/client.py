@@ -28,7 +28,10 @@ REPLY_QUEUE_EXPIRES_MS = 300_000
 TLS_FILES = {"cacertfile": "ca_certs", "certfile": "certfile", "keyfile": "keyfile"}
 
 #: Methods that change nothing begin with one of these; every other call carries an idempotency key.
-READ_PREFIXES = ("get_", "list_", "count_", "find_", "check_", "compare_", "verify_", "benefits_summary")
+READ_PREFIXES = (
+    *("get_", "list_", "count_", "find_", "check_", "compare_", "verify_", "reconcile_"),
+    *("benefits_summary", "council_statement", "pool_statement"),
+)
 
 
 class Client:

@@ -1,29 +1,96 @@
 """The pool's books: its ledger read and checked."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from services.funding import access, ledger_check
-from services.funding.models import LedgerPosting, LedgerTransaction
+from services.funding import access, ledger, ledger_check
+from services.funding.models import LedgerAccount, LedgerAttribution, LedgerPosting, LedgerTransaction, Pool
+from shared.errors import Invalid
 from shared.fields import Command
 from shared.security.principal import Principal
+from shared.spreadsheet import Cell, File, Pounds, csv_file
 from shared.storage.paging import page
+
+CSV = "csv"
+#: How many transactions a CSV file holds at most.
+MAX_CSV_TRANSACTIONS = 10_000
+CSV_HEADER = (
+    *("transaction", "date", "kind", "account", "amount_pounds", "amount_pence"),
+    *("bank_reference", "payment_reference", "author", "approver", "recorded_at", "key", "hash"),
+)
 
 
 def list_transactions(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Return a page of a pool's transactions, oldest first; a council sees those that move its own accounts."""
+    """Return a page of a pool's transactions, oldest first, or all that are chosen as a file.
+
+    A council sees those that move its own accounts.
+    """
     pool = access.pool(session, principal, command.pool_id)
-    statement = (
-        select(LedgerTransaction)
-        .where(LedgerTransaction.pool_id == pool.id, access.transactions(principal))
-        .options(
-            selectinload(LedgerTransaction.postings).joinedload(LedgerPosting.account),
-            selectinload(LedgerTransaction.attributions),
-        )
+    statement = _chosen(pool, command).where(access.transactions(principal))
+    statement = statement.options(
+        selectinload(LedgerTransaction.postings).joinedload(LedgerPosting.account),
+        selectinload(LedgerTransaction.attributions),
     )
-    return page(session, statement, by=LedgerTransaction.id, request=command)
+    if command.format == CSV:
+        return {"items": [], "next_cursor": None, "file": _file(session, statement)}
+    return {**page(session, statement, by=LedgerTransaction.id, request=command), "file": None}
+
+
+def _chosen(pool: Pool, command: Command) -> Select[LedgerTransaction]:
+    statement = select(LedgerTransaction).where(LedgerTransaction.pool_id == pool.id)
+    if command.effective_from is not None:
+        statement = statement.where(LedgerTransaction.effective_on >= command.effective_from)
+    if command.effective_to is not None:
+        statement = statement.where(LedgerTransaction.effective_on <= command.effective_to)
+    if command.kind is not None:
+        statement = statement.where(LedgerTransaction.kind == command.kind)
+    if command.project_id is not None:
+        project = command.project_id
+        statement = statement.where(_touches(pool, ledger.committed_account(project), ledger.paid_account(project)))
+    if command.council is not None:
+        council = command.council
+        costs = select(LedgerAttribution.transaction_id).where(LedgerAttribution.council == council)
+        own = _touches(pool, ledger.council_account(council), ledger.pledged_account(council))
+        statement = statement.where(or_(own, LedgerTransaction.id.in_(costs)))
+    return statement
+
+
+def _touches(pool: Pool, *accounts: str) -> Any:
+    """Return the condition that a transaction meets when it moves one of some accounts."""
+    moving = select(LedgerPosting.transaction_id).join(LedgerAccount)
+    return LedgerTransaction.id.in_(moving.where(LedgerAccount.pool_id == pool.id, LedgerAccount.name.in_(accounts)))
+
+
+def _file(session: Session, statement: Select[LedgerTransaction]) -> File:
+    """Return transactions as a CSV file, a row per posting; those of each add up to zero, and so does the whole."""
+    found = session.scalars(statement.order_by(LedgerTransaction.number).limit(MAX_CSV_TRANSACTIONS + 1)).all()
+    if len(found) > MAX_CSV_TRANSACTIONS:
+        sentence = f"A CSV file holds {MAX_CSV_TRANSACTIONS:,} transactions; choose fewer days, or a kind or a project."
+        raise Invalid("too_many_lines", sentence, {"format": [sentence]})
+    rows = [row for transaction in found for row in _rows(transaction)]
+    return csv_file("transactions.csv", CSV_HEADER, rows)
+
+
+def _rows(transaction: LedgerTransaction) -> Iterator[list[Cell | Pounds]]:
+    for posting in sorted(transaction.postings, key=lambda posting: posting.account.name):
+        yield [
+            transaction.number,
+            transaction.effective_on.isoformat(),
+            transaction.kind,
+            posting.account.name,
+            Pounds(posting.amount_pence),
+            posting.amount_pence,
+            transaction.about.get("bank_reference"),
+            transaction.about.get("payment_reference"),
+            transaction.author,
+            transaction.approver,
+            transaction.recorded_at.isoformat(),
+            transaction.key,
+            transaction.hash_in_hex,
+        ]
 
 
 def verify_ledger(session: Session, principal: Principal, command: Command) -> ledger_check.Verification:

@@ -103,6 +103,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "get_pool": {"pool_id": SOME_ID},
     "list_transactions": {"pool_id": SOME_ID},
     "verify_ledger": {"pool_id": SOME_ID},
+    "council_statement": {"pool_id": SOME_ID, "council": LEAD},
+    "pool_statement": {"pool_id": SOME_ID},
+    "reconcile_bank_statement": {"pool_id": SOME_ID, "statement": "date,reference,amount\n"},
     "list_candidates": {"pool_id": SOME_ID},
     "offer_award": {"pool_id": SOME_ID, "proposal_id": SOME_ID, "amount_pence": 1, "expires_on": "2016-04-01"},
     "approve_award": {"award_id": SOME_ID},
@@ -386,6 +389,14 @@ def test_a_council_reads_its_own_part_of_the_books(programme: Neighbours) -> Non
         members = call(stage, "funding", "get_pool", S95_OFFICER, council, pool)["members"]
         known = {member["council"]: member["received_pence"] is not None for member in members}
         assert known == {council: True, other: False}
+        own = call(stage, "funding", "council_statement", S95_OFFICER, council, pool | {"council": council})
+        assert own["figures"]["received_pence"] > 0
+        assert other not in str(own)
+        for not_theirs, code in ((other, "no_such_statement"), (STRANGER, "no_such_statement")):
+            refusal = call(stage, "funding", "council_statement", S95_OFFICER, council, pool | {"council": not_theirs})
+            assert said(refusal)[:2] == (NotFound, code)
+    refusal = call(stage, "funding", "council_statement", S95_OFFICER, STRANGER, pool | {"council": STRANGER})
+    assert said(refusal)[:2] == (NotFound, "no_such_pool")
     everything = call(stage, "funding", "list_transactions", TREASURER, None, pool)["items"]
     assert {f"council:{LEAD}", f"council:{PARTICIPANT}"} <= {
         posting["account"] for item in everything for posting in item["postings"]
@@ -408,7 +419,10 @@ READERS: list[tuple[str, str, Callable[[Neighbours], str], set[str]]] = [
     ),
     *(
         (method, "pool_id", lambda programme: programme.pool_id, STEWARDS)
-        for method in ("get_pool", "list_transactions", "list_candidates", "list_instructions", "verify_ledger")
+        for method in (
+            *("get_pool", "list_transactions", "list_candidates", "list_instructions", "verify_ledger"),
+            "pool_statement",
+        )
     ),
     ("get_award", "award_id", lambda programme: programme.award_id, STEWARDS),
     ("get_instruction", "instruction_id", Neighbours.asked, STEWARDS),
