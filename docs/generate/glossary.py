@@ -205,7 +205,7 @@ MEANINGS: dict[str, str] = {
     "problem": "What is wrong today, and for whom.",
     "problems": "What is wrong; none when all is well.",
     "YearFiguresView.paid_pence": "What payments to projects have cost, in pence.",
-    "YearFiguresView.pledged_pence": "What was pledged in the year, for whichever year, less what was cancelled, in pence.",
+    "YearFiguresView.pledged_pence": "What was pledged in the year, for whichever year, less what was cancelled.",
     "YearFiguresView.returned_pence": "What came back from projects, in pence.",
     "YearFiguresView.unpledged_pence": "The part of what was received that went beyond what was pledged, in pence.",
     "ProblemView.path": "The place in the content, like `benefits.0.baseline.value`; empty for the whole.",
