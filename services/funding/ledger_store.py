@@ -117,17 +117,17 @@ def _attribute(
     :param after: the balances of the accounts that are being posted to, once it is done.
     """
     for project_id, amount_pence in transaction.paid.items():
+        spent = _spent(session, pool_id)
         if transaction.attribution is not None:
             attributed = dict(transaction.attribution)
         elif amount_pence > 0:
             known = {**balances(session, pool_id), **after}
             paid_in = {council: ledger.received_from(known, council) for council in ledger.councils_in(known)}
-            spent = _spent(session, pool_id)
             left = {council: pence - spent.get(council, 0) for council, pence in paid_in.items()}
             attributed = attribution.of_payment(amount_pence, paid_in, left)
         else:
             attributed = attribution.of_return(-amount_pence, _in_project(session, project_id))
-        _note_spent(session, pool_id, attributed)
+        _note_spent(session, pool_id, {council: spent.get(council, 0) + pence for council, pence in attributed.items()})
         return attributed
     return {}
 
@@ -150,14 +150,10 @@ def _in_project(session: Session, project_id: UUID) -> dict[str, int]:
     return {council: int(pence) for council, pence in rows}
 
 
-def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) -> None:
+def _note_spent(session: Session, pool_id: UUID, spent: Mapping[str, int]) -> None:
     # Written as what it is afterwards, since a database checks the row to be inserted before it sees that one is there:
     # what comes back alone would be below zero.
-    spent = _spent(session, pool_id)
-    rows = [
-        {"pool_id": pool_id, "council": council, "attributed_pence": spent.get(council, 0) + pence}
-        for council, pence in attributed.items()
-    ]
+    rows = [{"pool_id": pool_id, "council": council, "attributed_pence": pence} for council, pence in spent.items()]
     insert = insert_into(session, LedgerContributor).values(rows)
     session.execute(
         insert.on_conflict_do_update(
