@@ -142,6 +142,8 @@ def test_nothing_is_dated_in_a_closed_year(funding: Funding, pool_id: str, at: c
     assert refused(funding.carried_out, "return_underspend", paid, **back).code == "year_closed"
     leaving = {"pool_id": pool_id, "council": FIFE, "leaves_on": "2027-03-31"}
     assert refused(funding.call, TREASURER_ANN, "remove_member", **leaving).code == "year_closed"
+    agreed = {"pool_id": pool_id, "year": "2026-27", "council": FIFE, "amount_pence": 1}
+    assert refused(funding.call, TREASURER_ANN, "add_contribution", **agreed).code == "year_closed"
     funding.pay(award, paid_on="2027-04-01")
     assert year_of(funding, pool_id) == before
     # What was recorded of it before is answered as before.
