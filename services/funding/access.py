@@ -66,8 +66,9 @@ def transactions(principal: Principal) -> ColumnElement[bool]:
 
 @enforces(
     "candidates",
-    "Treasurer, approver, CDO and operator: every approved proposal without a live award. A council's people: those in"
-    " which their council takes part, and only by way of a pool of which it is a member.",
+    "Treasurer, approver, CDO and operator: every approved proposal without an award that is offered, active or"
+    " completed. A council's people: those in which their council takes part, and only by way of a pool of which it is"
+    " a member.",
 )
 def candidates(principal: Principal) -> ColumnElement[bool]:
     """Return the condition that a candidate meets when the caller may know of it."""

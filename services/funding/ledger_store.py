@@ -166,17 +166,17 @@ def _attribute(
     :param after: the balances of the accounts that are being posted to, once it is done.
     """
     for project_id, amount_pence in transaction.paid.items():
+        spent = _spent(session, pool_id)
         if transaction.attribution is not None:
             attributed = dict(transaction.attribution)
         elif amount_pence > 0:
-            paid_in = _paid_in({**balances(session, pool_id), **after})
             # A refund lowers what its council has left, and not its part in what the pool had promised by then.
-            refunded = _refunded(session, pool_id)
+            paid_in, refunded = _paid_in({**balances(session, pool_id), **after}), _refunded(session, pool_id)
             weights = {council: pence + refunded.get(council, 0) for council, pence in paid_in.items()}
-            attributed = attribution.of_payment(amount_pence, weights, _left(paid_in, _spent(session, pool_id)))
+            attributed = attribution.of_payment(amount_pence, weights, _left(paid_in, spent))
         else:
             attributed = attribution.of_return(-amount_pence, in_project(session, project_id))
-        _note_spent(session, pool_id, attributed)
+        _note_spent(session, pool_id, {council: spent.get(council, 0) + pence for council, pence in attributed.items()})
         return attributed
     if ledger.flow_of(transaction.kind) == ledger.REFUND:
         _note_refund(session, pool_id, transaction)
@@ -210,18 +210,12 @@ def in_project(session: Session, project_id: UUID) -> dict[str, int]:
     return {council: int(pence) for council, pence in rows}
 
 
-def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) -> None:
+def _note_spent(session: Session, pool_id: UUID, spent: Mapping[str, int]) -> None:
     # Written as what it is afterwards, since a database checks the row to be inserted before it sees that one is there:
     # what comes back alone would be below zero.
-    spent = _spent(session, pool_id)
     rows = [
-        {
-            "pool_id": pool_id,
-            "council": council,
-            "attributed_pence": spent.get(council, 0) + pence,
-            "refunded_pence": 0,
-        }
-        for council, pence in attributed.items()
+        {"pool_id": pool_id, "council": council, "attributed_pence": pence, "refunded_pence": 0}
+        for council, pence in spent.items()
     ]
     insert = insert_into(session, LedgerContributor).values(rows)
     session.execute(

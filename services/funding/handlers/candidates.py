@@ -42,7 +42,7 @@ def mirror_withdrawn(session: Session, event: Event) -> None:
 
 
 def list_candidates(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Return a page of the approved proposals without a live award; a council sees those in which it takes part."""
+    """Return a page of the approved proposals that may get an award; a council sees those in which it takes part."""
     access.pool(session, principal, command.pool_id)
     statement = select(Candidate).where(
         Candidate.approved_at.is_not(None),

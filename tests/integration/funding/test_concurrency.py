@@ -216,6 +216,22 @@ def test_an_instruction_asked_for_and_approved_many_times_at_once_happens_once(f
     assert funding.ledger_is_sound(pool_id)
 
 
+def test_an_instruction_approved_and_withdrawn_at_once_ends_one_way(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.active_award(pool_id)
+    asked = funding.call(TREASURER_ANN, "complete_project", award_id=award["award_id"])
+    command: Command = schemas.WithdrawInstruction().load({"instruction_id": asked["instruction_id"]})
+
+    def withdraw(session: Session) -> Any:
+        return instructions.withdraw_instruction(session, TREASURER_ANN, command)
+
+    results = all_at_once(funding, [approve(asked), withdraw] * 3)
+    assert codes_of(results) == {"done": 1, "instruction_answered": 5}
+    done = funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])["state"] == "completed"
+    assert len(funding.recorded("project_completed")) == done
+    assert funding.ledger_is_sound(pool_id)
+
+
 def test_clawbacks_that_race_with_a_payment_never_take_more_than_there_is(funding: Funding) -> None:
     pool_id = funding.funded_pool()
     award = funding.paid_award(pool_id)
