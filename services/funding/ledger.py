@@ -172,12 +172,17 @@ def pledge(*, council: str, year: str, amount_pence: int, on: date, author: str,
     """
     return Transaction(
         kind=PLEDGE,
-        key=_key("pledge", nth, f"{year}:{council}"),
+        key=pledge_key(year, council, nth),
         effective_on=on,
         author=author,
         about={"council": council, "year": year},
         postings=_move(council_account(council), pledged_account(council), amount_pence),
     )
+
+
+def pledge_key(year: str, council: str, nth: int = 1) -> str:
+    """Return the key of a council's pledge for a financial year."""
+    return _key("pledge", nth, f"{year}:{council}")
 
 
 def cancel(*, council: str, year: str, amount_pence: int, on: date, author: str, nth: int) -> Transaction:
@@ -372,7 +377,7 @@ class ComingBack:
     project_id: UUID
     amount_pence: int
     bank_reference: str | None
-    nth: int
+    nth: int = 1
     on: date
     author: str
     approver: str

@@ -8,8 +8,9 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, selectinload
 
-from services.funding import ledger, ledger_chain
+from services.funding import ledger, ledger_chain, year_end, year_store
 from services.funding.models import (
+    ClosedYear,
     LedgerAccount,
     LedgerAttribution,
     LedgerContributor,
@@ -17,6 +18,7 @@ from services.funding.models import (
     LedgerPosting,
     LedgerTransaction,
 )
+from shared import periods
 
 #: The most wrong rows of one kind that a verification names.
 MAX_PROBLEMS = 20
@@ -58,9 +60,10 @@ def verify(session: Session, pool_id: UUID) -> Verification:
 
     The chain holds from the first transaction to the kept head, every transaction has postings and balances, every
     posting has its transaction, all postings together are zero, each account's kept balance is the sum of its postings,
-    only the world outside is below zero, and what projects were paid is attributed, to councils that had it. Each check
-    is one statement, or goes as far as the head that it read first, so that whatever is being posted meanwhile is seen
-    whole or not at all.
+    only the world outside is below zero, what projects were paid is attributed, to councils that had it, and the
+    figures of closed years are those of their transactions. Each check is one statement, goes as far as the head that
+    it read first, or is about a year that is closed, so that whatever is being posted meanwhile is seen whole or not at
+    all.
     """
     problems = [
         *_broken_links(session, pool_id),
@@ -72,6 +75,7 @@ def verify(session: Session, pool_id: UUID) -> Verification:
         *_overdrawn_accounts(session, pool_id),
         *_wrong_attributions(session, pool_id),
         *_contributors_out_of_step(session, pool_id),
+        *_closed_years_out_of_step(session, pool_id),
     ]
     transactions = session.scalar(select(func.count()).where(LedgerTransaction.pool_id == pool_id))
     postings = session.scalar(_in_pool(select(func.count(LedgerPosting.account_id)), pool_id))
@@ -234,6 +238,27 @@ def _contributors_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
         if pence > ledger.received_from(balances, council)
     ]
     return problems[:MAX_PROBLEMS]
+
+
+def _closed_years_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
+    """Nothing is dated in a closed year any more, so that its figures stay what the ledger says of it."""
+    closed = session.scalars(select(ClosedYear).where(ClosedYear.pool_id == pool_id).order_by(ClosedYear.year)).all()
+    figures: dict[str, year_end.Figures] = {}
+    after = None
+    problems = []
+    for year in closed:
+        ends_on = periods.parse_year(year.year).ends_on
+        figures = year_end.figures(figures, year_store.movements_in(session, pool_id, after, ends_on))
+        after = ends_on
+        if year_store.settled(year) != figures:
+            problems.append(
+                Problem("year_out_of_step", f"The figures of {year.year} are not those of the ledger's transactions.")
+            )
+    through = session.scalar(select(LedgerHead.closed_through).where(LedgerHead.pool_id == pool_id))
+    # A year may be closed while this runs, and none is opened again.
+    if after is not None and (through is None or through < after):
+        problems.append(Problem("closed_through_out_of_step", f"The books are open to a day before {after}."))
+    return problems
 
 
 def _unbalanced_transactions(session: Session, pool_id: UUID) -> list[Problem]:

@@ -213,9 +213,8 @@ def _attribute(
         if transaction.attribution is not None:
             attributed = dict(transaction.attribution)
         elif amount_pence > 0:
-            paid_in = _paid_in({**balances(session, pool_id), **after})
             # A refund lowers what its council has left, and not its part in what the pool had promised by then.
-            refunded = _refunded(session, pool_id)
+            paid_in, refunded = _paid_in({**balances(session, pool_id), **after}), _refunded(session, pool_id)
             weights = {council: pence + refunded.get(council, 0) for council, pence in paid_in.items()}
             attributed = attribution.of_payment(amount_pence, weights, _left(paid_in, spent))
         else:

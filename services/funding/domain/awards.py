@@ -27,6 +27,8 @@ class AwardState(StrEnum):
 #: A proposal has at most one award in these states: what is done is not paid for twice, what was terminated may be
 #: taken up again, with another award.
 LIVE_AWARD_STATES = (AwardState.OFFERED, AwardState.ACTIVE, AwardState.COMPLETED)
+#: The lead council of an award in these states is needed yet.
+RUNNING_AWARD_STATES = (AwardState.OFFERED, AwardState.ACTIVE)
 #: The ways in which a project ends.
 ENDED_AWARD_STATES = (AwardState.COMPLETED, AwardState.TERMINATED)
 #: An award in these states was accepted and has a project.

@@ -70,6 +70,16 @@ _NEXT_STEPS = {
 }
 
 
+def check_not_cancelled(number: int, cancelled_pence: int) -> None:
+    """Refuse to take back a pledge of which a leave has cancelled a part. :raises Conflict: ``pledge_cancelled``."""
+    if cancelled_pence:
+        raise Conflict(
+            "pledge_cancelled",
+            f"Of the pledge in transaction {number}, {format_pounds(cancelled_pence)} are cancelled already, because"
+            " its council left; what remains of it stays owed.",
+        )
+
+
 def check_nobody_below_zero(left: Mapping[str, int]) -> None:
     """Refuse what would leave a council with less than nothing of what it paid in.
 

@@ -27,6 +27,13 @@ def check_closing(year: str, years: Sequence[str], closed: Sequence[str], today:
             )
 
 
+def check_year_open(year: str, closed_through: date | None) -> None:
+    """Refuse to agree anything for a financial year that is closed. :raises Conflict: ``year_closed``."""
+    if closed_through is not None and periods.parse_year(year).ends_on <= closed_through:
+        sentence = f"{year} is closed, and what its members pay for it stays as it is; get_year shows its figures."
+        raise Conflict("year_closed", sentence, {"year": [sentence]})
+
+
 def check_open(field: str | None, day: date, closed_through: date | None) -> None:
     """Refuse a day of a financial year that is closed.
 

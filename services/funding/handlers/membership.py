@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.funding import access, events, ledger, ledger_store, schemas
 from services.funding.domain import membership as rules
 from services.funding.domain import years
-from services.funding.domain.awards import LIVE_AWARD_STATES
+from services.funding.domain.awards import RUNNING_AWARD_STATES
 from services.funding.handlers import pools
 from services.funding.handlers.plans import Approval, Kind, Plan, Subject, lock_pool
 from services.funding.leaving import Pledged, cancelled_by_leaving, refund_of
@@ -52,10 +52,10 @@ def remove_member(session: Session, principal: Principal, command: Command) -> d
 
 
 def _check_leads_nothing(session: Session, pool: Pool, council: str) -> None:
-    live = session.scalars(
-        select(Award).where(Award.pool_id == pool.id, Award.state.in_(LIVE_AWARD_STATES)).order_by(Award.reference)
+    running = session.scalars(
+        select(Award).where(Award.pool_id == pool.id, Award.state.in_(RUNNING_AWARD_STATES)).order_by(Award.reference)
     )
-    led = [award.reference for award in live if award.lead_council == council]
+    led = [award.reference for award in running if award.lead_council == council]
     if led:
         raise Conflict(
             "leads_an_award",

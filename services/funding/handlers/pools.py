@@ -16,7 +16,7 @@ from services.funding.domain.awards import AwardState, tranches_of
 from services.funding.domain.drawdowns import TrancheState
 from services.funding.domain.projection import Due
 from services.funding.models import Award, Candidate, Contribution, ContributionYear, Member, Pool, Receipt, Tranche
-from shared import clock, councils, ids, periods
+from shared import clock, councils, ids
 from shared.errors import Conflict
 from shared.fields import Command
 from shared.security.principal import Principal
@@ -49,7 +49,7 @@ def set_contributions(session: Session, principal: Principal, command: Command) 
             "contributions_set",
             f"The contributions for {command.year} are set already; get_pool shows what is pledged.",
         )
-    years.check_open("year", periods.parse_year(command.year).ends_on, ledger_store.closed_through(session, pool.id))
+    years.check_year_open(command.year, ledger_store.closed_through(session, pool.id))
     members = membership.members_during(pool.members, command.year)
     shares = allocation.shares(command.scheme, command.total_pence, members, command.fixed)
     contributions = ContributionYear(
@@ -91,7 +91,7 @@ def add_contribution(session: Session, principal: Principal, command: Command) -
     """Pledge a council's share of a year whose contributions are set: a late joiner's, or one that was taken back."""
     pool = access.pool(session, principal, command.pool_id, lock=True)
     rules.check_year_of_pool(command.year, pool.years)
-    years.check_open("year", periods.parse_year(command.year).ends_on, ledger_store.closed_through(session, pool.id))
+    years.check_year_open(command.year, ledger_store.closed_through(session, pool.id))
     membership.check_member_during(pool.members, command.council, command.year)
     contributions = session.get(ContributionYear, (pool.id, command.year))
     if contributions is None:

@@ -59,6 +59,8 @@ def _plan(session: Session, subject: Subject, command: Command) -> Plan:
     rules.check_day(command.effective_on, original.effective_on, clock.today())
     years.check_open("effective_on", command.effective_on, ledger_store.closed_through(session, pool.id))
     postings = {posting.account.name: posting.amount_pence for posting in original.postings}
+    if original.kind == ledger.PLEDGE:
+        rules.check_not_cancelled(original.number, _share_of(session, pool, original).cancelled_pence)
     _check_money_is_there(session, subject, original, postings)
     amount_pence = sum(pence for pence in postings.values() if pence > 0)
     sentence = (
@@ -119,6 +121,17 @@ def _check_money_is_there(
         rules.check_not_returned(costs, ledger_store.in_project(session, award.funded_project_id))
 
 
+def _share_of(session: Session, pool: Pool, original: LedgerTransaction) -> Contribution:
+    """Return the share of a financial year that a pledge is for."""
+    year, council = original.about["year"], original.about["council"]
+    shares = session.scalars(
+        select(Contribution).where(
+            Contribution.pool_id == pool.id, Contribution.year == year, Contribution.council == council
+        )
+    )
+    return next(share for share in shares if ledger.pledge_key(year, council, share.nth) == original.key)
+
+
 def _take_back_the_record(session: Session, subject: Subject, original: LedgerTransaction) -> None:
     about, pool_id = original.about, subject.pool.id
     if original.kind == ledger.RECEIPT:
@@ -143,15 +156,7 @@ def _take_back_the_record(session: Session, subject: Subject, original: LedgerTr
         session.flush()
         session.expire(payment.drawdown, ["payment"])
     elif original.kind == ledger.PLEDGE:
-        # A pledge is whole while it can be reversed, so it is the one that stands.
-        share = session.scalars(
-            select(Contribution).where(
-                Contribution.pool_id == pool_id,
-                Contribution.year == about["year"],
-                Contribution.council == about["council"],
-                Contribution.cancelled_pence < Contribution.amount_pence,
-            )
-        ).one()
+        share = _share_of(session, subject.pool, original)
         share.cancelled_pence = share.amount_pence
     elif original.kind in (ledger.RETURN, ledger.CLAW_BACK):
         # It may be asked for again under the same reference.

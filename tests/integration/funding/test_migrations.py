@@ -1,5 +1,6 @@
 """The migrations make the tables that the models describe, and can be taken back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from alembic import command
@@ -9,10 +10,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect
 
 from services.funding.models import Base
+from shared import clock
 from shared.storage import migrate
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.support.funding import TREASURER_ANN, Funding
+from tests.support.funding import FIFE, TREASURER_ANN, Funding
 
 
 def test_the_migrated_database_is_what_the_models_describe(open_database: OpenDatabase) -> None:
@@ -58,6 +60,35 @@ def test_what_has_ended_goes_there_and_back(funding: Funding) -> None:
     }
     assert [tranche["state"] for tranche in listed[1]["tranches"]] == ["paid", "locked"]
     assert funding.ledger_is_sound(pool_id)
+
+
+def test_what_was_taken_back_and_who_left_goes_there_and_back(funding: Funding, at: clock.FixedClock) -> None:
+    pool_id = funding.pool()
+    share = {"pool_id": pool_id, "year": "2026-27"}
+    funding.call(TREASURER_ANN, "set_contributions", **share, total_pence=90_000_00, scheme="equal")
+    for _ in range(2):
+        funding.receipt(pool_id, bank_reference="BACS-7", amount_pence=50_000_00)
+        number = funding.transactions(pool_id)[-1]["number"]
+        funding.by_two_people("reverse_transaction", pool_id, number=number, reason="It was wrong.")
+    funding.receipt(pool_id, bank_reference="BACS-7", amount_pence=50_000_00)
+    award = funding.paid_award(pool_id)
+    funding.by_two_people(
+        "reverse_transaction", pool_id, number=funding.transactions(pool_id)[-1]["number"], reason="It was wrong."
+    )
+    funding.pay(award)
+    funding.call(TREASURER_ANN, "remove_member", pool_id=pool_id, council=FIFE, leaves_on="2026-05-31")
+    funding.call(TREASURER_ANN, "add_member", pool_id=pool_id, council=FIFE, joins_on="2026-06-01")
+    at.at = datetime(2027, 4, 1, 9, tzinfo=UTC)
+    funding.by_two_people("close_year", pool_id, year="2026-27")
+    before = funding.position(pool_id)
+    config = _config(funding.database)
+    command.downgrade(config, "0006")
+    command.upgrade(config, "head")
+    assert funding.position(pool_id) == before
+    assert funding.ledger_is_sound(pool_id)
+    again = funding.receipt(pool_id, bank_reference="BACS-7", amount_pence=50_000_00)
+    assert len(funding.transactions(pool_id)) == funding.transactions(pool_id)[-1]["number"]
+    assert again["unpledged_pence"] == 20_000_00
 
 
 def _config(database: Database) -> Config:

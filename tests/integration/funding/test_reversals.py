@@ -179,6 +179,27 @@ def test_a_pledge_is_taken_back_and_agreed_anew(funding: Funding, pool_id: str) 
     assert refused(reverse, funding, pool_id, pledge["number"] + 1).code == "money_has_moved_on"
 
 
+def test_a_pledge_of_which_a_part_is_cancelled_stays(funding: Funding, pool_id: str) -> None:
+    """Whoever took it back whole would cancel that part twice, at the cost of what is owed for another year."""
+    for year in ("2027-28", "2028-29"):
+        funding.call(
+            TREASURER_ANN, "set_contributions", pool_id=pool_id, year=year, total_pence=90_000_00, scheme="equal"
+        )
+    # Of Fife's 90,000 pounds it has paid 40,000: all for the first year and a third for the second.
+    funding.call(TREASURER_ANN, "remove_member", pool_id=pool_id, council=FIFE, leaves_on="2027-03-31")
+    funding.call(TREASURER_ANN, "add_member", pool_id=pool_id, council=FIFE, joins_on="2027-04-01")
+    again = {"pool_id": pool_id, "council": FIFE, "year": "2028-29", "amount_pence": 50_000_00}
+    funding.call(TREASURER_ANN, "add_contribution", **again)
+    numbers = {each["key"]: each["number"] for each in funding.transactions(pool_id)}
+    before = funding.position(pool_id)
+    for year in ("2027-28", "2028-29"):
+        refusal = refused(reverse, funding, pool_id, numbers[f"pledge:{year}:{FIFE}"])
+        assert refusal.code == "pledge_cancelled"
+    assert funding.position(pool_id) == before
+    reverse(funding, pool_id, numbers[f"pledge.2:2028-29:{FIFE}"])
+    assert funding.position(pool_id)["pledged"] == before["pledged"] - 50_000_00
+
+
 def test_money_that_came_back_by_mistake_is_with_the_project_again(funding: Funding, pool_id: str) -> None:
     award = funding.paid_award(pool_id)
     back = {"amount_pence": 1_000_00, "bank_reference": "BACS-9"}

@@ -142,6 +142,8 @@ def test_nothing_is_dated_in_a_closed_year(funding: Funding, pool_id: str, at: c
     assert refused(funding.carried_out, "return_underspend", paid, **back).code == "year_closed"
     leaving = {"pool_id": pool_id, "council": FIFE, "leaves_on": "2027-03-31"}
     assert refused(funding.call, TREASURER_ANN, "remove_member", **leaving).code == "year_closed"
+    agreed = {"pool_id": pool_id, "year": "2026-27", "council": FIFE, "amount_pence": 1}
+    assert refused(funding.call, TREASURER_ANN, "add_contribution", **agreed).code == "year_closed"
     funding.pay(award, paid_on="2027-04-01")
     assert year_of(funding, pool_id) == before
     # What was recorded of it before is answered as before.
@@ -188,6 +190,17 @@ def test_a_closed_year_stays_as_it_is(
     close(funding, pool_id)
     with pytest.raises(DBAPIError, match="append-only"):
         funding.database.run(lambda session: session.execute(text(change.format(table))))
+
+
+def test_what_is_slipped_into_a_closed_year_is_found(funding: Funding, pool_id: str, at: clock.FixedClock) -> None:
+    at.at = AFTER["2026-27"]
+    close(funding, pool_id)
+    assert funding.ledger_is_sound(pool_id)
+    head = "UPDATE ledger_heads SET closed_through = NULL"
+    funding.database.run(lambda session: session.execute(text(head)))
+    funding.receipt(pool_id, received_on="2027-03-31")
+    found = funding.call(TREASURER_ANN, "verify_ledger", pool_id=pool_id)["problems"]
+    assert [problem["code"] for problem in found] == ["year_out_of_step", "closed_through_out_of_step"]
 
 
 def test_the_close_is_asked_for_by_one_and_approved_by_another(

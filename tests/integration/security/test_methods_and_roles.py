@@ -6,6 +6,7 @@ refused has its row in the audit trail.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from commonweal import CommonwealError, Forbidden, NotFound, Unauthenticated, Un
 from services.funding.service import FundingService
 from services.outcomes.service import OutcomesService
 from services.proposals.service import ProposalsService
-from shared import ids
+from shared import ids, periods
 from shared.audit.tables import audit
 from shared.messaging.rpc import Method, methods_of
 from shared.security.principal import (
@@ -90,7 +91,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "refund_leaver": {"pool_id": SOME_ID, "council": LEAD},
     "add_contribution": {"pool_id": SOME_ID, "council": LEAD, "year": "2016-17", "amount_pence": 1},
     "reverse_transaction": {"pool_id": SOME_ID, "number": 1, "reason": "No."},
-    "get_year": {"pool_id": SOME_ID, "year": "2016-17"},
+    "get_year": {"pool_id": SOME_ID, "year": periods.year_of(datetime.now(UTC).date())},
     "close_year": {"pool_id": SOME_ID, "year": "2016-17"},
     "set_contributions": {"pool_id": SOME_ID, "year": "2016-17", "total_pence": 1, "scheme": "equal"},
     "record_receipt": {
@@ -276,7 +277,7 @@ ATTEMPTS = [
     ),
     *(
         Attempt(method, role, "pool_id", lambda programme: programme.pool_id, READS)
-        for method in ("get_pool", "list_transactions", "list_candidates", "list_instructions")
+        for method in ("get_pool", "get_year", "list_transactions", "list_candidates", "list_instructions")
         for role in sorted(COUNCIL_ROLES)
     ),
     *(
@@ -389,6 +390,8 @@ def test_a_council_reads_its_own_part_of_the_books(programme: Neighbours) -> Non
         members = call(stage, "funding", "get_pool", S95_OFFICER, council, pool)["members"]
         known = {member["council"]: member["received_pence"] is not None for member in members}
         assert known == {council: True, other: False}
+        figures = call(stage, "funding", "get_year", S95_OFFICER, council, ARGUMENTS["get_year"] | pool)
+        assert [each["council"] for each in figures["councils"]] == [council]
         own = call(stage, "funding", "council_statement", S95_OFFICER, council, pool | {"council": council})
         assert own["figures"]["received_pence"] > 0
         assert other not in str(own)
@@ -420,7 +423,12 @@ READERS: list[tuple[str, str, Callable[[Neighbours], str], set[str]]] = [
     *(
         (method, "pool_id", lambda programme: programme.pool_id, STEWARDS)
         for method in (
-            *("get_pool", "list_transactions", "list_candidates", "list_instructions", "verify_ledger"),
+            "get_pool",
+            "get_year",
+            "list_transactions",
+            "list_candidates",
+            "list_instructions",
+            "verify_ledger",
             "pool_statement",
         )
     ),
@@ -440,11 +448,12 @@ def test_other_roles_read_what_they_need(
     for role in sorted(ROLES - COUNCIL_ROLES):
         # The council in such a token gives no right in that council; a system has none.
         for council in (None,) if role == SYSTEM else (None, LEAD):
-            answer = call(programme.stage, service, method, role, council, {key: found})
+            answer = call(programme.stage, service, method, role, council, ARGUMENTS[method] | {key: found})
             if role in readers:
                 assert isinstance(answer, dict), (role, said(answer))
             elif role in METHODS[service, method].roles:
-                absent = call(programme.stage, service, method, role, council, {key: str(ids.new_id())})
+                nowhere = ARGUMENTS[method] | {key: str(ids.new_id())}
+                absent = call(programme.stage, service, method, role, council, nowhere)
                 assert said(answer) == said(absent)
                 assert isinstance(answer, NotFound), role
             else:

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.funding.attribution import of_payment
 from services.funding.leaving import Pledged, cancelled_by_leaving, refund_of
 from tests.support.funding import ABERDEENSHIRE, EDINBURGH, FIFE
 
@@ -64,6 +65,42 @@ def test_one_leaver_after_another_gets_its_part_and_what_is_promised_stays(
         left[council] = left.get(council, 0) - refund_pence
         assert left[council] >= 0
         assert sum(left.values()) == promised_pence + available_pence
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["receipt", "promise", "pay", "free", "refund"]), st.sampled_from(COUNCILS), PENCE),
+        max_size=30,
+    )
+)
+def test_whatever_happens_nobody_has_less_than_nothing_left_and_all_shares_are_what_is_in_the_pool(
+    steps: list[tuple[str, str, int]],
+) -> None:
+    paid_in = dict.fromkeys(COUNCILS, 0)
+    left = dict.fromkeys(COUNCILS, 0)
+    available_pence = promised_pence = 0
+    for step, council, pence in steps:
+        if step == "receipt":
+            paid_in[council] += pence
+            left[council] += pence
+            available_pence += pence
+        elif step == "promise":
+            moved_pence = min(pence, available_pence)
+            available_pence, promised_pence = available_pence - moved_pence, promised_pence + moved_pence
+        elif step == "free":
+            moved_pence = min(pence, promised_pence)
+            available_pence, promised_pence = available_pence + moved_pence, promised_pence - moved_pence
+        elif step == "pay":
+            paid_pence = min(pence, promised_pence)
+            promised_pence -= paid_pence
+            for payer, part_pence in of_payment(paid_pence, paid_in, left).items():
+                left[payer] -= part_pence
+        else:
+            refund_pence = refund_of(council, available_pence, left)
+            available_pence -= refund_pence
+            left[council] -= refund_pence
+        assert min(left.values()) >= 0
+        assert sum(left.values()) == available_pence + promised_pence
 
 
 @given(

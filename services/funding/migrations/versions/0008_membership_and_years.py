@@ -58,7 +58,7 @@ def downgrade() -> None:
     for name, (table, _) in _UNLESS_REVERSED.items():
         op.drop_index(name, table)
     for table in ("receipts", "payments"):
-        reversed_at: sa.ColumnClause[object] = sa.column("reversed_at")
+        reversed_at = sa.column("reversed_at", UtcDateTime)
         op.execute(sa.delete(sa.table(table, reversed_at)).where(reversed_at.is_not(None)))
     op.drop_index("uq_members_staying_pool_id_council", "members")
     with altering("members") as members:
