@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, selectinload
 
 from services.funding import access, ledger_check
 from services.funding.models import LedgerPosting, LedgerTransaction
 from shared.fields import Command
 from shared.security.principal import Principal
-from shared.storage.paging import page
+from shared.storage.paging import page_of, place_of
 
 
 def list_transactions(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
@@ -23,7 +23,17 @@ def list_transactions(session: Session, principal: Principal, command: Command) 
             selectinload(LedgerTransaction.attributions),
         )
     )
-    return page(session, statement, by=LedgerTransaction.id, request=command)
+    return _page(session, statement, command)
+
+
+def _page(session: Session, statement: Select[LedgerTransaction], command: Command) -> dict[str, Any]:
+    """Return a page in the order of the numbers: ids follow a clock, and clocks of two processes differ."""
+    place = place_of(command)
+    if place is not None:
+        before = select(LedgerTransaction.number).where(LedgerTransaction.id == place).scalar_subquery()
+        statement = statement.where(LedgerTransaction.number > before)
+    statement = statement.order_by(LedgerTransaction.number).limit(command.limit + 1)
+    return page_of(list(session.scalars(statement)), command)
 
 
 def verify_ledger(session: Session, principal: Principal, command: Command) -> ledger_check.Verification:

@@ -228,7 +228,11 @@ class Walk(RuleBasedStateMachine):
         if scheme == "fixed":
             pledging["fixed"] = shares
         if year in self.pledged_years:
-            assert self.refused(TREASURER_ANN, "set_contributions", **pledging) == "contributions_set"
+            code = self.refused(TREASURER_ANN, "set_contributions", **pledging)
+            assert code == ("year_closed" if year in self.closed_years else "contributions_set")
+            return
+        if year in self.closed_years:
+            assert self.refused(TREASURER_ANN, "set_contributions", **pledging) == "year_closed"
             return
         answer = self.call(TREASURER_ANN, "set_contributions", **pledging)
         assert {share["council"]: share["amount_pence"] for share in answer["shares"]} == shares
@@ -480,6 +484,12 @@ class Walk(RuleBasedStateMachine):
         assert self.refused(BOTH_ROLES_ANN, "approve_instruction", **by_one) == "two_people"
         self.call(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
 
+    def instruct_again(self, method: str, **arguments: Any) -> None:
+        """Ask for what has been done: it is the same instruction, which cannot be approved again."""
+        asked = self.call(TREASURER_ANN, method, **arguments)
+        assert asked["state"] == "carried_out"
+        self.refused(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
+
     @precondition(lambda self: "return_underspend" in METHODS and self.in_state("active", "completed", "terminated"))
     @rule(
         number=which, amount=pence, part=st.integers(0, 3), method=st.sampled_from(["return_underspend", "claw_back"])
@@ -523,6 +533,9 @@ class Walk(RuleBasedStateMachine):
         original = likely[-1] if latest and likely else self.listed[number % len(self.listed)]
         arguments = {"pool_id": self.pool_id, "number": original["number"], "reason": "A typing error."}
         postings = {posting["account"]: -posting["amount_pence"] for posting in original["postings"]}
+        if original["number"] in self.reversed:
+            self.instruct_again("reverse_transaction", **arguments)
+            return
         if (code := self._cannot_be_reversed(original, postings)) is not None:
             assert self.refused(TREASURER_ANN, "reverse_transaction", **arguments) == code
             return
@@ -541,8 +554,6 @@ class Walk(RuleBasedStateMachine):
     def _cannot_be_reversed(self, original: dict[str, Any], postings: dict[str, int]) -> str | None:
         if original["kind"] not in REVERSIBLE:
             return "not_reversible"
-        if original["number"] in self.reversed:
-            return "already_reversed"
         after, left = Counter(self.book.accounts), self.left()
         for account, moved in postings.items():
             after[account] += moved
@@ -646,7 +657,7 @@ class Walk(RuleBasedStateMachine):
         year = following[0] if wait and following else year
         closing = {"pool_id": self.pool_id, "year": year}
         if year in self.closed_years:
-            assert self.refused(TREASURER_ANN, "close_year", **closing) == "year_closed"
+            self.instruct_again("close_year", **closing)
         elif self.today <= YEARS[year]:
             assert self.refused(TREASURER_ANN, "close_year", **closing) == "year_not_over"
         elif year != following[0]:
