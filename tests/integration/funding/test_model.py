@@ -640,7 +640,7 @@ class Walk(RuleBasedStateMachine):
             assert self.refused(TREASURER_ANN, "refund_leaver", **refunding) == "still_a_member"
             return
         left = self.left()
-        part = split(self.book.accounts["available"], left)[council] if any(left.values()) else 0
+        part = split(self.book.accounts["available"], left).get(council, 0) if any(left.values()) else 0
         if not part:
             assert self.refused(TREASURER_ANN, "refund_leaver", **refunding) == "nothing_to_refund"
             return
