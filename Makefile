@@ -40,7 +40,7 @@ test-faults: dev-env ## Run every fault test, those too that take minutes
 	@$(BIN)/python -m pytest tests/faults -m "" -n $(FAULT_WORKERS) --dist loadfile $(TEST_ARGS)
 
 .PHONY: bench
-bench: dev-env ## Measure messaging and lists on private servers, some twelve minutes; BENCH_ARGS="--help" shows what else it can do
+bench: dev-env ## Measure messaging, lists and the ledger on private servers, some fifteen minutes; BENCH_ARGS="--help" shows what else it can do
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 .PHONY: soak

@@ -1,1 +1,1 @@
-"""What messaging and lists cost, measured on private servers by ``make bench``; docs/performance.md has the figures."""
+"""What messaging, lists and the ledger cost, measured by ``make bench``; docs/performance.md has the figures."""

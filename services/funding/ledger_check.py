@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, literal, select, union_all
 from sqlalchemy.orm import Session, selectinload
 
 from services.funding import ledger, ledger_chain, year_end, year_store
@@ -200,26 +200,31 @@ def _wrong_attributions(session: Session, pool_id: UUID) -> list[Problem]:
     ]
 
 
-def _contributors_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
-    sums = (
-        select(LedgerAttribution.council, func.sum(LedgerAttribution.amount_pence).label("pence"))
+def _contributors(session: Session, pool_id: UUID) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """Return what the attributions to each council add up to, what is kept of that, and the balances of all accounts.
+
+    One statement sees all three before a payment or after it.
+    """
+    summed = (
+        select(literal("summed"), LedgerAttribution.council, func.sum(LedgerAttribution.amount_pence))
         .join(LedgerTransaction, LedgerTransaction.id == LedgerAttribution.transaction_id)
         .where(LedgerTransaction.pool_id == pool_id)
         .group_by(LedgerAttribution.council)
     )
-    summed = {council: int(pence) for council, pence in session.execute(sums)}
-    kept = dict(
-        session.execute(
-            select(LedgerContributor.council, LedgerContributor.attributed_pence).where(
-                LedgerContributor.pool_id == pool_id
-            )
-        ).all()
+    kept = select(literal("kept"), LedgerContributor.council, LedgerContributor.attributed_pence).where(
+        LedgerContributor.pool_id == pool_id
     )
-    balances = dict(
-        session.execute(
-            select(LedgerAccount.name, LedgerAccount.balance_pence).where(LedgerAccount.pool_id == pool_id)
-        ).all()
+    balances = select(literal("balance"), LedgerAccount.name, LedgerAccount.balance_pence).where(
+        LedgerAccount.pool_id == pool_id
     )
+    found: dict[str, dict[str, int]] = {"summed": {}, "kept": {}, "balance": {}}
+    for what, name, pence in session.execute(union_all(summed, kept, balances)):
+        found[what][name] = int(pence)
+    return found["summed"], found["kept"], found["balance"]
+
+
+def _contributors_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
+    summed, kept, balances = _contributors(session, pool_id)
     problems = [
         Problem(
             "contributor_out_of_step",

@@ -12,7 +12,7 @@ from shared.errors import Invalid
 from shared.fields import Command
 from shared.security.principal import Principal
 from shared.spreadsheet import Cell, File, Pounds, csv_file
-from shared.storage.paging import page
+from shared.storage.paging import page_of, place_of
 
 CSV = "csv"
 #: How many transactions a CSV file holds at most.
@@ -36,7 +36,17 @@ def list_transactions(session: Session, principal: Principal, command: Command) 
     )
     if command.format == CSV:
         return {"items": [], "next_cursor": None, "file": _file(session, statement)}
-    return {**page(session, statement, by=LedgerTransaction.id, request=command), "file": None}
+    return {**_page(session, statement, command), "file": None}
+
+
+def _page(session: Session, statement: Select[LedgerTransaction], command: Command) -> dict[str, Any]:
+    """Return a page in the order of the numbers: ids follow a clock, and clocks of two processes differ."""
+    place = place_of(command)
+    if place is not None:
+        before = select(LedgerTransaction.number).where(LedgerTransaction.id == place).scalar_subquery()
+        statement = statement.where(LedgerTransaction.number > before)
+    statement = statement.order_by(LedgerTransaction.number).limit(command.limit + 1)
+    return page_of(list(session.scalars(statement)), command)
 
 
 def _chosen(pool: Pool, command: Command) -> Select[LedgerTransaction]:

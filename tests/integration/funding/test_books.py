@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import case, delete, insert, select, text, update
+from sqlalchemy import case, delete, event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -156,6 +156,25 @@ def test_transactions_come_in_pages(funding: Funding) -> None:
     assert rest["next_cursor"] is None
 
 
+def test_transactions_come_in_the_order_of_their_numbers_whatever_the_clocks_say(
+    funding: Funding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool_id = funding.pool()
+    backwards = (UUID(int=number) for number in range(1_000_000, 0, -1))
+    monkeypatch.setattr(ids, "new_id", lambda: next(backwards))
+    for number in range(5):
+        funding.receipt(pool_id, bank_reference=f"BACS-{number}")
+    keys: list[str] = []
+    cursor = None
+    while len(keys) < 5:
+        page = funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, limit=2, cursor=cursor)
+        keys += [it["key"] for it in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert keys == [f"receipt:BACS-{number}" for number in range(5)]
+
+
 def test_a_council_sees_what_moves_its_own_accounts(funding: Funding) -> None:
     pool_id = funding.funded_pool()
     funding.receipt(pool_id, council=FIFE, bank_reference="BACS-FIFE")
@@ -177,6 +196,35 @@ def test_the_check_is_for_the_pools_own_people(funding: Funding) -> None:
         funding.call(officer(EDINBURGH), "verify_ledger", pool_id=funding.pool())
 
 
+def test_what_is_paid_while_the_check_looks_is_seen_whole_or_not_at_all(funding: Funding) -> None:
+    if not funding.database.is_postgresql:
+        pytest.skip("SQLite has one transaction at a time")
+    pool_id = funding.funded_pool()
+    keys = [f"part-{number}" for number in range(15)]
+    award = funding.offer(
+        pool_id, funding.candidate(tranches=tuple((key, 1_00) for key in keys)), amount_pence=len(keys) * 1_00
+    )
+    funding.call(APPROVER_BEN, "approve_award", award_id=award["award_id"])
+    award = funding.call(officer(EDINBURGH), "accept_award", award_id=award["award_id"])
+    for key in keys:
+        funding.approved_drawdown(award, key)
+    meanwhile = Funding(Database(funding.database.url.render_as_string(hide_password=False)))
+
+    def pay(*_: Any) -> None:
+        if keys:
+            key = keys.pop()
+            about = {"award_id": award["award_id"], "tranche": key, "payment_reference": key}
+            meanwhile.call(TREASURER_ANN, "record_payment", paid_on="2026-06-01", **about)
+
+    event.listen(funding.database.engine, "after_cursor_execute", pay)
+    try:
+        assert verify(funding, pool_id)["problems"] == []
+    finally:
+        event.remove(funding.database.engine, "after_cursor_execute", pay)
+        meanwhile.database.close()
+    assert len(keys) < 5
+
+
 # --- what it refuses ------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +239,39 @@ def test_all_of_a_posting_is_written_or_nothing(funding: Funding) -> None:
     with pytest.raises(Conflict):
         funding.database.run(lambda session: ledger_store.post(session, UUID(pool_id), [one, other]))
     assert funding.position(pool_id) == {"available": 10_00, "received": 10_00}
+
+
+@pytest.mark.parametrize("amount_pence", [2**63, 2**64])
+def test_more_than_an_account_can_hold_is_not_written(funding: Funding, amount_pence: int) -> None:
+    pool_id = funding.funded_pool()
+    accounts = Posting("available", amount_pence), Posting(f"council:{EDINBURGH}", -amount_pence)
+    endless = Transaction(
+        kind="receipt", key="receipt:endless", effective_on=NOW.date(), author="ann", about={}, postings=accounts
+    )
+    with pytest.raises((DBAPIError, OverflowError)):
+        funding.database.run(lambda session: ledger_store.post(session, UUID(pool_id), [endless]))
+    assert funding.position(pool_id) == {"available": 100_000_00, "received": 100_000_00}
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_one_council_in_two_pools_has_two_accounts(funding: Funding) -> None:
+    one, other = funding.pool(), funding.pool()
+    for pool_id in (one, other):
+        funding.receipt(pool_id, amount_pence=25_000_00, bank_reference="BACS-1")
+    award = funding.active_award(one)
+    funding.approved_drawdown(award)
+    funding.call(
+        TREASURER_ANN,
+        "record_payment",
+        award_id=award["award_id"],
+        tranche="alpha",
+        payment_reference="BACS-1",
+        paid_on="2026-06-01",
+    )
+    assert funding.position(one) == {"committed": 15_000_00, "paid": 10_000_00, "received": 25_000_00}
+    assert funding.position(other) == {"available": 25_000_00, "received": 25_000_00}
+    assert funding.ledger_is_sound(one)
+    assert funding.ledger_is_sound(other)
 
 
 def test_a_key_is_posted_once(funding: Funding) -> None:
