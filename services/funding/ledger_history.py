@@ -62,6 +62,8 @@ def books(session: Session, pool_id: UUID, upto_number: int | None = None) -> Bo
     if upto_number > head.number:
         sentence = f"The pool's ledger ends with transaction {head.number}; name that one or an earlier one."
         raise Invalid("no_such_transaction", sentence, {"upto_number": [sentence]})
+    if upto_number == 0:
+        return Books(pool_id, ledger_chain.beginning(pool_id))
     hash = session.execute(
         select(LedgerTransaction.hash).where(
             LedgerTransaction.pool_id == pool_id, LedgerTransaction.number == upto_number

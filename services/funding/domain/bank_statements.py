@@ -104,11 +104,11 @@ def read(text: str) -> BankStatement:
 
 
 def normal_reference(reference: str) -> str:
-    """Return a reference as it is compared: without blanks and case; a number also without leading zeros.
+    """Return a reference as it is compared: without blanks, hyphens and case; a number also without leading zeros.
 
     Nothing else is taken off: ``BACS-0017`` and ``BACS-17`` are two references.
     """
-    joined = "".join(reference.split()).casefold()
+    joined = "".join(reference.replace("-", " ").split()).casefold()
     return joined.lstrip("0") or "0" if joined.isascii() and joined.isdigit() else joined
 
 

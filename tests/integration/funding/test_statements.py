@@ -121,6 +121,8 @@ def test_a_statement_is_made_again_as_it_was(funding: Funding, paid: tuple[str, 
     assert now["figures"]["received_pence"] == 30_005_00
     assert now["ledger_number"] == first["ledger_number"] + 1
     assert statement(funding, pool_id, EDINBURGH, year="2026-27", upto_number=first["ledger_number"]) == first
+    nothing = statement(funding, pool_id, EDINBURGH, upto_number=0)
+    assert (set(nothing["figures"].values()), nothing["lines"]) == ({0}, [])
     with pytest.raises(Invalid) as refusal:
         statement(funding, pool_id, EDINBURGH, upto_number=now["ledger_number"] + 1)
     assert refusal.value.fields == {
