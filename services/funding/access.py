@@ -131,8 +131,9 @@ def statement(session: Session, principal: Principal, pool_id: UUID, council: st
     """
     found = pool(session, principal, pool_id)
     theirs = sees_everything(principal) or council == _own_council(principal)
-    if not theirs or session.get(Member, (pool_id, council)) is None:
-        sentence = "There is no statement of this council that you may see; name a council of the pool, your own."
+    was_member = select(Member.council).where(Member.pool_id == pool_id, Member.council == council).limit(1)
+    if not theirs or session.scalar(was_member) is None:
+        sentence = "There is no statement of this council that you may see; name a council of the pool."
         raise NotFound("no_such_statement", sentence)
     return found
 

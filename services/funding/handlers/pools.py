@@ -1,6 +1,5 @@
 """Pools: members, contributions, receipts."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
@@ -153,9 +152,6 @@ def _as_at(session: Session, principal: Principal, pool: Pool, day: date) -> dic
 
 def _projected(session: Session, pool: Pool) -> list[projection.Projection]:
     """Return what is foreseen of a pool's money: its pledges, the tranches of accepted awards, and what is on offer."""
-    pledges: dict[str, dict[str, int]] = defaultdict(dict)
-    for share in session.scalars(select(Contribution).where(Contribution.pool_id == pool.id)):
-        pledges[share.council][share.year] = share.amount_pence
     unpaid = (
         select(Award.project_id, Tranche.due_on, func.sum(Tranche.amount_pence))
         .join(Tranche, Tranche.award_id == Award.id)
@@ -165,7 +161,7 @@ def _projected(session: Session, pool: Pool) -> list[projection.Projection]:
     offered = select(Candidate).join(Award).where(Award.pool_id == pool.id, Award.state == AwardState.OFFERED)
     return projection.project(
         ledger_store.balances(session, pool.id),
-        pledges=pledges,
+        pledges=ledger_history.pledged_by_year(session, pool.id),
         tranches=[
             Due(ledger.committed_account(project_id), due_on, int(pence))
             for project_id, due_on, pence in session.execute(unpaid)
