@@ -172,7 +172,7 @@ def attributions(session: Session, of: Sequence[UUID], council: str | None = Non
 
 
 def rows_of(session: Session, books: Books, span: Span, council: str | None = None) -> int:
-    """Return of how many postings and attributions a statement is made, of all councils or of one: its lines at most."""
+    """Return of how many postings and attributions a statement is made: it has no more lines."""
     accounts = list(_council_accounts(session, books.pool_id, council))
     moves = (
         select(func.count())
