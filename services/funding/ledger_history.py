@@ -18,9 +18,6 @@ from services.funding.domain.statements import Span
 from services.funding.models import LedgerAccount, LedgerAttribution, LedgerHead, LedgerPosting, LedgerTransaction
 from shared.errors import Invalid
 
-#: How many transactions are read at a time.
-BATCH_SIZE = 500
-
 
 @dataclass(frozen=True)
 class Books:

@@ -10,10 +10,9 @@ from services.funding.models import LedgerAccount, LedgerAttribution, LedgerPost
 from shared.errors import Invalid
 from shared.fields import Command
 from shared.security.principal import Principal
-from shared.spreadsheet import Cell, File, Pounds, csv_file
+from shared.spreadsheet import CSV, Cell, File, Pounds, csv_file
 from shared.storage.paging import page
 
-CSV = "csv"
 #: How many postings a CSV file holds at most.
 MAX_CSV_ROWS = 20_000
 CSV_HEADER = (

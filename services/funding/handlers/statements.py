@@ -19,12 +19,11 @@ from shared import councils
 from shared.errors import Invalid
 from shared.fields import Command
 from shared.security.principal import Principal
-from shared.spreadsheet import Cell, File, Pounds, csv_file
+from shared.spreadsheet import CSV, Cell, File, Pounds, csv_file
 from shared.storage.paging import page_of, place_of
 
 T = TypeVar("T")
 
-CSV = "csv"
 #: Of how many projects a statement tells; its figures are complete all the same.
 MAX_PROJECTS = 500
 #: How many lines a CSV file holds at most; so many take a second or two to make.
