@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from shared.money import decimal_pounds
 
+#: What a caller asks for to get such a file.
+CSV = "csv"
 CONTENT_TYPE = "text/csv; charset=utf-8; header=present"
 #: A spreadsheet runs a cell that begins with one of these (OWASP, CSV injection); an apostrophe makes it text.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -38,6 +38,11 @@ def sees_everything(principal: Principal) -> bool:
     return principal.has(*STEWARDS)
 
 
+def sees_sums_of(principal: Principal, council: str) -> bool:
+    """Tell whether a caller sees what a council has pledged and paid."""
+    return sees_everything(principal) or council == _own_council(principal)
+
+
 @enforces(
     "pools",
     "Treasurer, approver, CDO and operator: every pool. A council's people: the pools of which their council is or was"
@@ -131,9 +136,9 @@ def statement(session: Session, principal: Principal, pool_id: UUID, council: st
     :raises NotFound: when the council never was a member, or the statement is none for this caller.
     """
     found = pool(session, principal, pool_id)
-    theirs = sees_everything(principal) or council == _own_council(principal)
-    if not theirs or session.get(Member, (pool_id, council)) is None:
-        sentence = "There is no statement of this council that you may see; name a council of the pool, your own."
+    was_member = select(Member.council).where(Member.pool_id == pool_id, Member.council == council).limit(1)
+    if not sees_sums_of(principal, council) or session.scalar(was_member) is None:
+        sentence = "There is no statement of this council that you may see; name a council of the pool."
         raise NotFound("no_such_statement", sentence)
     return found
 

@@ -4,6 +4,7 @@ A transaction counts from its effective date on, that day included, whenever it 
 tells is read up to one transaction of the chain, so that its parts belong together whatever is posted meanwhile.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,9 +17,6 @@ from services.funding import ledger, ledger_chain
 from services.funding.domain.statements import Span
 from services.funding.models import LedgerAccount, LedgerAttribution, LedgerHead, LedgerPosting, LedgerTransaction
 from shared.errors import Invalid
-
-#: How many transactions are read at a time.
-BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,8 @@ def books(session: Session, pool_id: UUID, upto_number: int | None = None) -> Bo
     if upto_number > head.number:
         sentence = f"The pool's ledger ends with transaction {head.number}; name that one or an earlier one."
         raise Invalid("no_such_transaction", sentence, {"upto_number": [sentence]})
+    if upto_number == 0:
+        return Books(pool_id, ledger_chain.beginning(pool_id))
     hash = session.execute(
         select(LedgerTransaction.hash).where(
             LedgerTransaction.pool_id == pool_id, LedgerTransaction.number == upto_number
@@ -145,12 +145,47 @@ def council_moves(
     ]
 
 
-def attributions(session: Session, of: Sequence[UUID], council: str | None = None) -> list[LedgerAttribution]:
+@dataclass(frozen=True)
+class Attribution:
+    """What a transaction costs a council, or gives back below zero, in pence."""
+
+    transaction_id: UUID
+    council: str
+    project_id: UUID
+    amount_pence: int
+
+
+def attributions(session: Session, of: Sequence[UUID], council: str | None = None) -> list[Attribution]:
     """Return what transactions cost councils, or one of them."""
-    statement = select(LedgerAttribution).where(LedgerAttribution.transaction_id.in_(list(of)))
+    statement = select(
+        LedgerAttribution.transaction_id,
+        LedgerAttribution.council,
+        LedgerAttribution.project_id,
+        LedgerAttribution.amount_pence,
+    ).where(LedgerAttribution.transaction_id.in_(list(of)))
     if council is not None:
         statement = statement.where(LedgerAttribution.council == council)
-    return list(session.scalars(statement.order_by(LedgerAttribution.council)))
+    return [Attribution(*row) for row in session.execute(statement)]
+
+
+def rows_of(session: Session, books: Books, span: Span, council: str | None = None) -> int:
+    """Return of how many postings and attributions a statement is made: it has no more lines."""
+    accounts = list(_council_accounts(session, books.pool_id, council))
+    moves = (
+        select(func.count())
+        .select_from(LedgerPosting)
+        .join(LedgerTransaction, LedgerTransaction.id == LedgerPosting.transaction_id)
+        .where(LedgerPosting.account_id.in_(accounts), *books.within(span))
+    )
+    costs = (
+        select(func.count())
+        .select_from(LedgerAttribution)
+        .join(LedgerTransaction, LedgerTransaction.id == LedgerAttribution.transaction_id)
+        .where(*books.within(span))
+    )
+    if council is not None:
+        costs = costs.where(LedgerAttribution.council == council)
+    return (session.scalar(moves) or 0) + (session.scalar(costs) or 0)
 
 
 def concerning(session: Session, books: Books, span: Span, council: str | None = None) -> Select[LedgerTransaction]:
@@ -237,3 +272,21 @@ def bank_moves(session: Session, pool_id: UUID) -> list[BankMove]:
         .order_by(LedgerTransaction.number)
     )
     return [BankMove(number, on, kind, about, int(amount)) for number, on, kind, about, amount in rows]
+
+
+def pledged_by_year(session: Session, pool_id: UUID) -> dict[str, dict[str, int]]:
+    """Return what each council has pledged for each financial year, less what was cancelled: by GSS code, then by year.
+
+    A transaction that pledges or cancels says in ``about`` for which year; one that settles pledges is for no year.
+    """
+    rows = session.execute(
+        select(LedgerAccount.name, LedgerTransaction.about, LedgerPosting.amount_pence)
+        .join(LedgerPosting, LedgerPosting.account_id == LedgerAccount.id)
+        .join(LedgerTransaction, LedgerTransaction.id == LedgerPosting.transaction_id)
+        .where(LedgerAccount.pool_id == pool_id, LedgerAccount.name.startswith(f"{ledger.PLEDGED}:"))
+    )
+    pledged: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for account, about, amount_pence in rows:
+        if "year" in about:
+            pledged[account.partition(":")[2]][about["year"]] += amount_pence
+    return pledged

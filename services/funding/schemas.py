@@ -22,6 +22,7 @@ from shared.fields import (
     Text,
     WholeNumber,
 )
+from shared.spreadsheet import CSV
 from shared.storage.paging import PageRequest
 
 MAX_VERSION = 1_000_000
@@ -34,9 +35,7 @@ def _one_of(choices: type[Scheme] | type[AwardState] | type[InstructionState]) -
 
 
 def _format() -> fields.String:
-    return fields.String(
-        load_default="json", validate=validate.OneOf(["json", "csv"], error="Choose one of: {choices}.")
-    )
+    return fields.String(load_default="json", validate=validate.OneOf(["json", CSV], error="Choose one of: {choices}."))
 
 
 # --- pools ----------------------------------------------------------------------------------------------------------

@@ -104,11 +104,11 @@ def read(text: str) -> BankStatement:
 
 
 def normal_reference(reference: str) -> str:
-    """Return a reference as it is compared: without blanks and case; a number also without leading zeros.
+    """Return a reference as it is compared: without blanks, hyphens and case; a number also without leading zeros.
 
     Nothing else is taken off: ``BACS-0017`` and ``BACS-17`` are two references.
     """
-    joined = "".join(reference.split()).casefold()
+    joined = "".join(reference.replace("-", " ").split()).casefold()
     return joined.lstrip("0") or "0" if joined.isascii() and joined.isdigit() else joined
 
 
@@ -182,7 +182,7 @@ def _columns(header: Sequence[str]) -> Mapping[str, int]:
 def _line(
     number: int, cells: Sequence[str], width: int, columns: Mapping[str, int], problems: list[str]
 ) -> BankLine | None:
-    if len(cells) < width and not all(at < len(cells) for at in columns.values()):
+    if not all(at < len(cells) for at in columns.values()):
         problems.append(f"It has {len(cells)} cells and the header {width}.")
         return None
     found = {column: cells[at].strip() for column, at in columns.items()}
@@ -257,7 +257,7 @@ def _pence(text: str, problems: list[str]) -> int | None:
     elif bare.startswith("+"):
         bare = bare[1:]
     match = _AMOUNT.fullmatch(bare)
-    # Pence before digits: a number of a thousand digits is not converted.
+    # A number of a thousand digits is refused before it is converted.
     if match is None or len(bare) > MAX_SHOWN:
         problems.append(f"{_quoted(text)} is not a sum of pounds; write it like 1,234.56 or -1234.56.")
         return None

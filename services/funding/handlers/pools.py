@@ -1,21 +1,16 @@
 """Pools: contributions, receipts, and where the money is."""
 
-from collections import defaultdict
-from collections.abc import Mapping
-from datetime import date
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.funding import access, allocation, events, ledger, ledger_history, ledger_store
-from services.funding.domain import membership, projection, years
+from services.funding import access, allocation, events, ledger, ledger_store
+from services.funding.domain import membership, years
 from services.funding.domain import pools as rules
 from services.funding.domain import records as record_rules
-from services.funding.domain.awards import AwardState, tranches_of
-from services.funding.domain.drawdowns import TrancheState
-from services.funding.domain.projection import Due
-from services.funding.models import Award, Candidate, Contribution, ContributionYear, Member, Pool, Receipt, Tranche
+from services.funding.handlers import outlook
+from services.funding.models import Contribution, ContributionYear, Member, Pool, Receipt
 from shared import clock, councils, ids
 from shared.errors import Conflict
 from shared.fields import Command
@@ -174,51 +169,9 @@ def get_pool(session: Session, principal: Principal, command: Command) -> dict[s
     pool = access.pool(session, principal, command.pool_id)
     return {
         **view(session, principal, pool),
-        "as_at": command.as_at and _as_at(session, principal, pool, command.as_at),
-        "projected": _projected(session, pool),
+        "as_at": command.as_at and outlook.as_at(session, principal, pool, command.as_at),
+        "projected": outlook.projected(session, pool),
     }
-
-
-def _as_at(session: Session, principal: Principal, pool: Pool, day: date) -> dict[str, Any]:
-    """Return how a pool stood at the end of a day, by effective date and all that is recorded by now."""
-    books = ledger_history.books(session, pool.id)
-    balances = ledger_history.balances_as_at(session, books, day)
-    return {
-        "on": day,
-        "position": ledger.position(balances),
-        "members": [_sums(principal, council, balances) for council in _memberships(pool)],
-    }
-
-
-def _projected(session: Session, pool: Pool) -> list[projection.Projection]:
-    """Return what is foreseen of a pool's money: its pledges, the tranches of accepted awards, and what is on offer."""
-    pledges: dict[str, dict[str, int]] = defaultdict(dict)
-    for share in session.scalars(select(Contribution).where(Contribution.pool_id == pool.id)):
-        of_council = pledges[share.council]
-        of_council[share.year] = of_council.get(share.year, 0) + share.pledged_pence
-    unpaid = (
-        select(Award.project_id, Tranche.due_on, func.sum(Tranche.amount_pence))
-        .join(Tranche, Tranche.award_id == Award.id)
-        .where(Award.pool_id == pool.id, Tranche.state.not_in((TrancheState.PAID, TrancheState.CANCELLED)))
-        .group_by(Award.project_id, Tranche.due_on)
-    )
-    offered = select(Candidate).join(Award).where(Award.pool_id == pool.id, Award.state == AwardState.OFFERED)
-    return projection.project(
-        ledger_store.balances(session, pool.id),
-        pledges=pledges,
-        tranches=[
-            Due(ledger.committed_account(project_id), due_on, int(pence))
-            for project_id, due_on, pence in session.execute(unpaid)
-            if project_id is not None
-        ],
-        offers=[
-            Due(ledger.reserved_account(candidate.proposal_id), tranche.due_on, tranche.amount_pence)
-            for candidate in session.scalars(offered)
-            for tranche in tranches_of(candidate.approved_content)
-        ],
-        years=pool.years,
-        today=clock.today(),
-    )
 
 
 def _post_receipt(session: Session, principal: Principal, command: Command, *, nth: int) -> int:
@@ -252,12 +205,15 @@ def view(session: Session, principal: Principal, pool: Pool) -> dict[str, Any]:
     balances = ledger_store.balances(session, pool.id)
 
     def member_view(council: str, earlier: list[Member], last: Member) -> dict[str, Any]:
+        shown = access.sees_sums_of(principal, council)
         return {
-            **_sums(principal, council, balances),
+            "council": council,
             "name": councils.name_of(council),
             "joins_on": last.joins_on,
             "leaves_on": last.leaves_on,
             "earlier": earlier,
+            "pledged_pence": ledger.outstanding_from(balances, council) if shown else None,
+            "received_pence": ledger.received_from(balances, council) if shown else None,
         }
 
     return {
@@ -278,13 +234,3 @@ def _memberships(pool: Pool) -> dict[str, list[Member]]:
     for member in sorted(pool.members, key=lambda member: (member.council, member.joins_on)):
         found.setdefault(member.council, []).append(member)
     return found
-
-
-def _sums(principal: Principal, council: str, balances: Mapping[str, int]) -> dict[str, Any]:
-    """Return a council's sums, or none of them for those who may not see them."""
-    shown = access.sees_everything(principal) or council == principal.council
-    return {
-        "council": council,
-        "pledged_pence": ledger.outstanding_from(balances, council) if shown else None,
-        "received_pence": ledger.received_from(balances, council) if shown else None,
-    }

@@ -87,7 +87,8 @@ def test_councils_join(funding: Funding) -> None:
         (2, {"pool_id": pool_id, "council": FIFE, "joins_on": "2026-04-01"}),
         (3, {"pool_id": pool_id, "council": EDINBURGH, "joins_on": "2027-01-01"}),
     ]
-    assert pool == funding.call(TREASURER_ANN, "get_pool", pool_id=pool_id)
+    found = funding.call(TREASURER_ANN, "get_pool", pool_id=pool_id)
+    assert pool == {name: found[name] for name in found.keys() - {"as_at", "projected"}}
 
 
 def test_a_council_joins_once(funding: Funding) -> None:

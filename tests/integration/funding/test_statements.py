@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_history, ledger_store
+from services.funding.domain.statements import Span
+from services.funding.handlers import books, statements
 from services.funding.ledger import Posting, Transaction
 from shared import ids
 from shared.errors import Conflict, Forbidden, Invalid, NotFound
@@ -63,6 +65,22 @@ def paid(funding: Funding) -> tuple[str, dict[str, Any]]:
 
 def rows_of(file: dict[str, str]) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(file["text"], newline=""), strict=True))
+
+
+def test_what_is_too_long_for_a_file_is_refused_with_what_to_do(
+    funding: Funding, paid: tuple[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool_id, _ = paid
+    monkeypatch.setattr(statements, "MAX_CSV_LINES", 5)
+    assert statement(funding, pool_id, EDINBURGH, format="csv")["file"]
+    with pytest.raises(Invalid) as refusal:
+        funding.call(TREASURER_ANN, "pool_statement", pool_id=pool_id, format="csv")
+    assert (refusal.value.code, list(refusal.value.fields)) == ("too_many_lines", ["format"])
+    monkeypatch.setattr(books, "MAX_CSV_ROWS", 3)
+    assert funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, kind="pay", format="csv")["file"]
+    with pytest.raises(Invalid) as too_many:
+        funding.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, format="csv")
+    assert too_many.value.code == "too_many_lines"
 
 
 # --- a council's ----------------------------------------------------------------------------------------------------
@@ -121,6 +139,8 @@ def test_a_statement_is_made_again_as_it_was(funding: Funding, paid: tuple[str, 
     assert now["figures"]["received_pence"] == 30_005_00
     assert now["ledger_number"] == first["ledger_number"] + 1
     assert statement(funding, pool_id, EDINBURGH, year="2026-27", upto_number=first["ledger_number"]) == first
+    nothing = statement(funding, pool_id, EDINBURGH, upto_number=0)
+    assert (set(nothing["figures"].values()), nothing["lines"]) == ({0}, [])
     with pytest.raises(Invalid) as refusal:
         statement(funding, pool_id, EDINBURGH, upto_number=now["ledger_number"] + 1)
     assert refusal.value.fields == {
@@ -248,10 +268,9 @@ def take(session: Session, pool_id: UUID, projects: Sequence[UUID], step: Step) 
     source, destination = (account.format(council, projects[project]) for account in STEPS[kind])
     if kind in ("refund", "correct a receipt"):
         balances = ledger_store.balances(session, pool_id)
-        books = ledger_history.books(session, pool_id)
+        now = ledger_history.books(session, pool_id)
         spent = sum(
-            part.spent_pence - part.returned_pence
-            for part in ledger_history.attributed(session, books, ledger_history.Span(), council)
+            part.spent_pence - part.returned_pence for part in ledger_history.attributed(session, now, Span(), council)
         )
         amount_pence = min(amount_pence, ledger.received_from(balances, council) - spent)
     if amount_pence <= 0:

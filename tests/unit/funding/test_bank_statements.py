@@ -127,8 +127,8 @@ def test_a_file_that_is_no_statement_is_refused_with_all_that_is_wrong(text: str
     assert (refusal.value.code, refusal.value.fields) == ("not_a_bank_statement", {"statement": problems})
 
 
-def test_a_reference_is_compared_without_blanks_case_and_a_numbers_leading_zeros() -> None:
-    assert normal_reference(" bacs 17 ") == normal_reference("BACS17")
+def test_a_reference_is_compared_without_blanks_hyphens_case_and_a_numbers_leading_zeros() -> None:
+    assert normal_reference(" bacs 17 ") == normal_reference("BACS17") == normal_reference("BACS-17")
     assert normal_reference("000123") == normal_reference("123")
     assert normal_reference("000") == "0"
     assert normal_reference("BACS-0017") != normal_reference("BACS-17")
