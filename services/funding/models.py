@@ -22,6 +22,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
 from services.funding.domain.drawdowns import TrancheState
+from services.funding.domain.receipts import ReceiptFlag
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns
@@ -33,8 +34,8 @@ YEAR_LENGTH = 7
 SUBJECT_LENGTH = 128
 
 
-def _one_of(states: Iterable[str]) -> str:
-    return f"state IN ({', '.join(repr(str(state)) for state in states)})"
+def _one_of(states: Iterable[str], column: str = "state") -> str:
+    return f"{column} IN ({', '.join(repr(str(state)) for state in states)})"
 
 
 class Base(DeclarativeBase):
@@ -133,7 +134,11 @@ class Contribution(Base):
 
 
 class Receipt(Base):
-    """A council's money that arrived. ``unpledged_pence`` is the part that went beyond what was pledged."""
+    """A council's money that arrived, and how it stood to the pledge then.
+
+    ``unpledged_pence`` is the part that went beyond what was pledged, ``still_owed_pence`` what it left unpaid of the
+    year that it went towards.
+    """
 
     __tablename__ = "receipts"
 
@@ -142,6 +147,8 @@ class Receipt(Base):
     council: Mapped[str] = mapped_column(String(GSS_LENGTH))
     amount_pence: Mapped[int] = mapped_column(Pence)
     unpledged_pence: Mapped[int] = mapped_column(Pence)
+    still_owed_pence: Mapped[int] = mapped_column(Pence)
+    flag: Mapped[str] = mapped_column(String(16))
     bank_reference: Mapped[str] = mapped_column(String(64))
     received_on: Mapped[date]
     recorded_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
@@ -152,6 +159,9 @@ class Receipt(Base):
         UniqueConstraint("pool_id", "bank_reference"),
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
         CheckConstraint("unpledged_pence BETWEEN 0 AND amount_pence", name="unpledged_is_a_part"),
+        CheckConstraint("still_owed_pence >= 0", name="still_owed_not_below_zero"),
+        CheckConstraint("unpledged_pence = 0 OR still_owed_pence = 0", name="not_over_and_owed"),
+        CheckConstraint(_one_of(ReceiptFlag, "flag"), name="flag_known"),
     )
 
 

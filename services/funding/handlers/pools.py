@@ -1,14 +1,12 @@
-"""Pools: members, contributions, receipts."""
+"""Pools: members and contributions."""
 
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.funding import access, allocation, events, ledger, ledger_store
 from services.funding.domain import pools as rules
-from services.funding.domain import records as record_rules
-from services.funding.models import Contribution, ContributionYear, Member, Pool, Receipt
+from services.funding.models import Contribution, ContributionYear, Member, Pool
 from shared import clock, councils, ids
 from shared.errors import Conflict
 from shared.fields import Command
@@ -89,64 +87,9 @@ def set_contributions(session: Session, principal: Principal, command: Command) 
     return contributions
 
 
-def record_receipt(session: Session, principal: Principal, command: Command) -> Receipt:
-    """Record that a council's money arrived; the same facts again are the same receipt."""
-    pool = access.pool(session, principal, command.pool_id, lock=True)
-    facts = {
-        "council": command.council,
-        "amount_pence": command.amount_pence,
-        "received_on": command.received_on,
-    }
-    first = session.scalar(
-        select(Receipt).where(Receipt.pool_id == pool.id, Receipt.bank_reference == command.bank_reference)
-    )
-    if first is not None:
-        record_rules.check_same_facts("bank_reference", command.bank_reference, first, facts)
-        return first
-    rules.check_member(pool.members, command.council)
-    record_rules.check_not_in_the_future("received_on", command.received_on, clock.today())
-    receipt = Receipt(
-        id=ids.new_id(),
-        pool_id=pool.id,
-        bank_reference=command.bank_reference,
-        unpledged_pence=_post_receipt(session, principal, command),
-        recorded_by=principal.subject,
-        recorded_at=clock.now(),
-        **facts,
-    )
-    session.add(receipt)
-    events.contribution_recorded(session, pool, receipt)
-    return receipt
-
-
 def get_pool(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a pool, its members and where its money is."""
     return _view(session, principal, access.pool(session, principal, command.pool_id))
-
-
-def _post_receipt(session: Session, principal: Principal, command: Command) -> int:
-    """Post a receipt; returns the part of it that went beyond what its council had pledged, in pence."""
-    accounts = [
-        ledger.council_account(command.council),
-        ledger.pledged_account(command.council),
-        ledger.AVAILABLE,
-    ]
-    outstanding_pence = ledger.outstanding_from(ledger_store.lock(session, command.pool_id, accounts), command.council)
-    ledger_store.post(
-        session,
-        command.pool_id,
-        [
-            ledger.receipt(
-                council=command.council,
-                amount_pence=command.amount_pence,
-                outstanding_pence=outstanding_pence,
-                bank_reference=command.bank_reference,
-                on=command.received_on,
-                author=principal.subject,
-            )
-        ],
-    )
-    return ledger.unpledged_part(command.amount_pence, outstanding_pence)
 
 
 def _view(session: Session, principal: Principal, pool: Pool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store, schemas
-from services.funding.handlers import awards, drawdowns, pools
+from services.funding.handlers import awards, drawdowns, pools, receipts
 from services.funding.ledger import Posting, Transaction
 from services.funding.service import FundingService
 from shared import clock
@@ -92,7 +92,7 @@ def receive(pool_id: str, council: str, bank_reference: str) -> Work:
             "received_on": "2026-06-01",
         }
     )
-    return lambda session: pools.record_receipt(session, TREASURER_ANN, command)
+    return lambda session: receipts.record_receipt(session, TREASURER_ANN, command)
 
 
 def pay(award: dict[str, Any], payment_reference: str) -> Work:
