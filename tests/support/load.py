@@ -142,7 +142,7 @@ class Traffic:
             outbox.record(session, event_type("funding", "member_joined"), subject=pool_id, sequence=1, data=data)
         for _ in range(funded):
             event = project_funded(proposal_id=self._chance.choice(self._proposals))
-            outbox.record(session, event.type, subject=event.subject, sequence=event.sequence, data=event.data)
+            outbox.record(session, event.type, subject=event.subject, sequence=1, data=event.data)
 
     @property
     def answered(self) -> list[str]:
