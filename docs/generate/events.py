@@ -44,8 +44,8 @@ such as `{exchange}`, with its short name as the routing key. The exchanges are 
 | `ce-time` | `{sample.headers[ce-time]}` | when it was recorded |
 | `ce-sequence` | `{sample.headers[ce-sequence]}` | the version of the subject after the event, a whole number |
 
-All of these attributes are needed, but for `ce-sequence` in the events of a system that is no service ({systems}): an
-accounts system counts no versions of a council. Other headers may stand beside them, such as `traceparent`.
+All of these attributes are needed, but for `ce-sequence` in the events of a system that is no service ({systems}):
+an accounts system counts no versions of a council. Other headers may stand beside them, such as `traceparent`.
 
 ## Consume events
 

@@ -242,7 +242,8 @@ def test_events_of_one_subject_arrive_in_their_order_as_cloud_events(stage: Stag
 
 def _outbox(stage: Stage, subject: str) -> list[Any]:
     with stage.database("funding").transaction() as session:
-        return list(session.execute(select(outbox).where(outbox.c.subject == subject)).all())
+        mine = select(outbox).where(outbox.c.subject == subject).order_by(outbox.c.position)
+        return list(session.execute(mine).all())
 
 
 def _bytes(body: str | bytes) -> bytes:
