@@ -7,11 +7,12 @@ from sqlalchemy import ColumnElement, exists, select, true
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from services.funding import ledger
-from services.funding.domain.awards import AwardState
+from services.funding.domain.awards import ENDED_AWARD_STATES, AwardState
 from services.funding.models import (
     Award,
     Candidate,
     CandidateCouncil,
+    Instruction,
     LedgerAccount,
     LedgerPosting,
     LedgerTransaction,
@@ -40,8 +41,8 @@ def sees_everything(principal: Principal) -> bool:
 
 @enforces(
     "pools",
-    "Treasurer, approver, CDO and operator: every pool. A council's people: the pools of which their council is a"
-    " member, with the sums of their own council; no other exists for them.",
+    "Treasurer, approver, CDO and operator: every pool. A council's people: the pools of which their council is or was"
+    " a member, with the sums of their own council; no other exists for them.",
 )
 def pools(principal: Principal) -> ColumnElement[bool]:
     """Return the condition that a pool meets when the caller may know of it."""
@@ -94,6 +95,18 @@ def awards(principal: Principal) -> ColumnElement[bool]:
     return _concerns(principal, Award.proposal_id)
 
 
+@enforces(
+    "instructions",
+    "Treasurer, approver, CDO and operator: every instruction. A council's people: those about awards of proposals in"
+    " which their council takes part; no other exists for them.",
+)
+def instructions(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that an instruction meets when the caller may know of it."""
+    if sees_everything(principal):
+        return true()
+    return exists(select(Award.id).where(Award.id == Instruction.award_id, awards(principal)))
+
+
 #: Enforced by :func:`.domain.awards.accept_award` and its like, on what :func:`award` finds.
 LED_AWARDS = Scope(
     "led_awards",
@@ -142,12 +155,31 @@ def locked_award(session: Session, award_id: UUID) -> Award | None:
     return session.get(Award, award_id, populate_existing=True, with_for_update=ROW_LOCK)
 
 
+def instruction(session: Session, principal: Principal, instruction_id: UUID, *, lock: bool = False) -> Instruction:
+    """Return an instruction in :data:`instructions`.
+
+    :param lock: hold its row until the transaction ends; taken before every other.
+    :raises NotFound: when there is none, or none for this caller.
+    """
+    statement = select(Instruction).where(Instruction.id == instruction_id, instructions(principal))
+    if lock:
+        statement = statement.with_for_update(**ROW_LOCK).execution_options(populate_existing=True)
+    found = session.scalar(statement)
+    if found is None:
+        raise NotFound(
+            "no_such_instruction", "There is no instruction with this instruction_id that you may see; check the id."
+        )
+    return found
+
+
 def tranche(award: Award, key: str) -> Tranche:
     """Return a tranche of an active award.
 
-    :raises Conflict: when the award is not active.
+    :raises Conflict: ``award_not_active``.
     :raises NotFound: when no milestone of that key carries money.
     """
+    if award.state in ENDED_AWARD_STATES:
+        raise Conflict("award_not_active", f"This award is {award.state}; nothing more of it is drawn down or paid.")
     if award.state != AwardState.ACTIVE:
         raise Conflict("award_not_active", f"This award is {award.state}; tranches begin with its acceptance.")
     for found in award.tranches:

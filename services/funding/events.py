@@ -1,11 +1,26 @@
 """Records each of funding's events in the outbox, with the version that it takes its aggregate to."""
 
+from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.funding.models import Award, Contribution, Member, Payment, Pool, Receipt, Tranche
+from services.funding import ledger
+from services.funding.models import (
+    Award,
+    ClosedYear,
+    Contribution,
+    LedgerTransaction,
+    Member,
+    Payment,
+    Pool,
+    Receipt,
+    Tranche,
+)
+from services.funding.year_end import NAMES, Figures
 from shared.events.catalogue import event_type
+from shared.fields import Command
 from shared.messaging import outbox
 from shared.proposal_content import ProposalContent
 
@@ -33,6 +48,70 @@ def member_joined(session: Session, pool: Pool, member: Member) -> None:
         pool,
         "member_joined",
         {"pool_id": pool.id, "council": member.council, "joins_on": member.joins_on},
+    )
+
+
+def member_left(session: Session, pool: Pool, member: Member) -> None:
+    """A council's membership ends, on a day that may lie ahead."""
+    _record(
+        session,
+        pool,
+        "member_left",
+        {
+            "pool_id": pool.id,
+            "council": member.council,
+            "joins_on": member.joins_on,
+            "leaves_on": member.leaves_on,
+        },
+    )
+
+
+def leaver_refunded(session: Session, pool: Pool, council: str, amount_pence: int, refunded_on: date) -> None:
+    """A council that has left got back its part of what was available."""
+    _record(
+        session,
+        pool,
+        "leaver_refunded",
+        {"pool_id": pool.id, "council": council, "amount_pence": amount_pence, "refunded_on": refunded_on},
+    )
+
+
+def year_closed(session: Session, pool: Pool, closed: ClosedYear, total: Figures) -> None:
+    """A financial year's figures are settled."""
+    _record(
+        session,
+        pool,
+        "year_closed",
+        {
+            "pool_id": pool.id,
+            "year": closed.year,
+            "closed_at": closed.closed_at,
+            "councils": [
+                {"council": row.council, **{name: getattr(row, name) for name in NAMES}} for row in closed.figures
+            ],
+            "total": asdict(total),
+        },
+    )
+
+
+def transaction_reversed(
+    session: Session, pool: Pool, original: LedgerTransaction, reversal: ledger.Transaction, amount_pence: int
+) -> None:
+    """What was told of a pledge, a receipt, a payment, a refund or money that came back holds no longer."""
+    _record(
+        session,
+        pool,
+        "transaction_reversed",
+        {
+            "pool_id": pool.id,
+            "transaction_id": original.id,
+            "number": original.number,
+            "kind": original.kind,
+            "amount_pence": amount_pence,
+            "effective_on": reversal.effective_on,
+            "reason": reversal.about["reason"],
+            "about": [{"name": name, "value": value} for name, value in sorted(original.about.items())],
+        },
     )
 
 
@@ -138,6 +217,41 @@ def tranche_paid(session: Session, award: Award, tranche: Tranche, payment: Paym
     )
 
 
+def underspend_returned(session: Session, award: Award, command: Command) -> None:
+    """Money of a project that was not spent came back."""
+    _record(session, award, "underspend_returned", _about_return(award, command))
+
+
+def funds_clawed_back(session: Session, award: Award, command: Command) -> None:
+    """Money that the pool demanded back came back."""
+    _record(session, award, "funds_clawed_back", {**_about_return(award, command), "reason": command.reason})
+
+
+def project_completed(session: Session, award: Award) -> None:
+    """The project has done what it was funded for."""
+    _record(
+        session,
+        award,
+        "project_completed",
+        {**_about(award), "project_id": award.project_id, "completed_at": award.completed_at},
+    )
+
+
+def award_terminated(session: Session, award: Award) -> None:
+    """The project was ended early."""
+    _record(
+        session,
+        award,
+        "award_terminated",
+        {
+            **_about(award),
+            "project_id": award.project_id,
+            "reason": award.termination_reason,
+            "terminated_at": award.terminated_at,
+        },
+    )
+
+
 def _record(session: Session, aggregate: Pool | Award, name: str, data: dict[str, Any]) -> None:
     aggregate.version += 1
     outbox.record(session, event_type("funding", name), subject=aggregate.id, sequence=aggregate.version, data=data)
@@ -159,4 +273,14 @@ def _about_tranche(award: Award, tranche: Tranche) -> dict[str, Any]:
         "project_id": award.project_id,
         "tranche": tranche.key,
         "amount_pence": tranche.amount_pence,
+    }
+
+
+def _about_return(award: Award, command: Command) -> dict[str, Any]:
+    return {
+        **_about(award),
+        "project_id": award.project_id,
+        "amount_pence": command.amount_pence,
+        "bank_reference": command.bank_reference,
+        "received_on": command.received_on,
     }

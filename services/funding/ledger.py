@@ -12,6 +12,11 @@ receipt                ``pledged`` -n as far as it reaches, ``council`` for the 
 reserve, release       ``available`` to ``reserved``, and back
 commit                 ``reserved`` to ``committed``
 pay                    ``committed`` to ``paid``
+decommit               ``committed`` to ``available``: what an award that ends has not been paid
+return, claw back      ``paid`` to ``available``: money that has come back, unspent or on demand
+cancel                 ``pledged`` -n, ``council`` +n: what a leaver owes for years that it is no member of
+refund                 ``available`` -n, ``council`` +n: a leaver's part of what is free
+reverse_<flow>         the postings and the attribution of another transaction, each with the other sign
 ====================== ==========================================================
 """
 
@@ -26,6 +31,11 @@ from shared.money import format_pounds
 #: The one account of what is received and free, and the kinds of those that a council, proposal or project has.
 AVAILABLE = "available"
 COUNCIL, PLEDGED, RESERVED, COMMITTED, PAID = "council", "pledged", "reserved", "committed", "paid"
+#: The flows by which money of a project comes back.
+RETURN, CLAW_BACK = "return", "claw_back"
+#: Flows that others ask for by name; the table above has all.
+PLEDGE, RECEIPT, CANCEL, REFUND, PAY = "pledge", "receipt", "cancel", "refund", "pay"
+_REVERSE = "reverse_"
 
 
 def council_account(gss_code: str) -> str:
@@ -154,19 +164,59 @@ def _insufficient_funds(posting: Posting, balance_pence: int) -> Conflict:
 # --- flows ----------------------------------------------------------------------------------------------------------
 
 
-def pledge(*, council: str, year: str, amount_pence: int, on: date, author: str) -> Transaction:
+def pledge(*, council: str, year: str, amount_pence: int, on: date, author: str, nth: int = 1) -> Transaction:
     """A council owes the pool its share of a financial year.
 
     :param on: the day on which the share was agreed.
+    :param nth: counts the council's pledges for the year; there is another once the one before it is off the books.
     """
     return Transaction(
-        kind="pledge",
-        key=f"pledge:{year}:{council}",
+        kind=PLEDGE,
+        key=_key("pledge", nth, f"{year}:{council}"),
         effective_on=on,
         author=author,
         about={"council": council, "year": year},
         postings=_move(council_account(council), pledged_account(council), amount_pence),
     )
+
+
+def cancel(*, council: str, year: str, amount_pence: int, on: date, author: str, nth: int) -> Transaction:
+    """A leaver no longer owes the pool what is outstanding for a year of which it is no member.
+
+    :param on: the day on which the leave was recorded.
+    :param nth: of the pledge.
+    """
+    return Transaction(
+        kind=CANCEL,
+        key=_key("cancel", nth, f"{year}:{council}"),
+        effective_on=on,
+        author=author,
+        about={"council": council, "year": year},
+        postings=_move(pledged_account(council), council_account(council), amount_pence),
+    )
+
+
+def refund(
+    *, council: str, amount_pence: int, instruction_id: UUID, on: date, author: str, approver: str
+) -> Transaction:
+    """A leaver gets back its part of what is free.
+
+    :param instruction_id: of the instruction by which it is refunded.
+    """
+    return Transaction(
+        kind=REFUND,
+        key=f"refund:{instruction_id}",
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={"council": council, "instruction_id": str(instruction_id)},
+        postings=_move(AVAILABLE, council_account(council), amount_pence),
+    )
+
+
+def receipt_key(bank_reference: str, nth: int = 1) -> str:
+    """Return the key of money that came in: a bank reference counts once in a pool, and again once that is reversed."""
+    return _key("receipt", nth, bank_reference)
 
 
 def unpledged_part(amount_pence: int, outstanding_pence: int) -> int:
@@ -175,18 +225,26 @@ def unpledged_part(amount_pence: int, outstanding_pence: int) -> int:
 
 
 def receipt(
-    *, council: str, amount_pence: int, outstanding_pence: int, bank_reference: str, on: date, author: str
+    *,
+    council: str,
+    amount_pence: int,
+    outstanding_pence: int,
+    bank_reference: str,
+    on: date,
+    author: str,
+    nth: int = 1,
 ) -> Transaction:
     """A council's money arrived: it settles what was pledged, and what goes beyond comes from outside.
 
     :param outstanding_pence: the balance of the council's pledged account.
     :param on: the day on which the money was received.
+    :param nth: counts the receipts of this reference; there is another once the one before it is reversed.
     """
     unpledged_pence = unpledged_part(amount_pence, outstanding_pence)
     sources = {pledged_account(council): amount_pence - unpledged_pence, council_account(council): unpledged_pence}
     return Transaction(
-        kind="receipt",
-        key=f"receipt:{bank_reference}",
+        kind=RECEIPT,
+        key=receipt_key(bank_reference, nth),
         effective_on=on,
         author=author,
         about={"council": council, "bank_reference": bank_reference},
@@ -257,16 +315,18 @@ def pay(
     on: date,
     author: str,
     approver: str | None,
+    nth: int = 1,
 ) -> Transaction:
     """A tranche left the pool for the lead council.
 
     :param on: the day on which it was paid.
     :param author: who recorded the payment.
     :param approver: who approved the drawdown.
+    :param nth: counts the payments of this reference; there is another once the one before it is reversed.
     """
     return Transaction(
-        kind="pay",
-        key=f"payment:{payment_reference}",
+        kind=PAY,
+        key=_key("payment", nth, payment_reference),
         effective_on=on,
         author=author,
         approver=approver,
@@ -278,6 +338,130 @@ def pay(
         },
         postings=_move(committed_account(project_id), paid_account(project_id), amount_pence),
     )
+
+
+def decommit(
+    *, award_id: UUID, project_id: UUID, amount_pence: int, on: date, author: str, approver: str
+) -> Transaction:
+    """What was promised to a project and not paid is free again, because its award has ended."""
+    return Transaction(
+        kind="decommit",
+        key=f"decommit:{award_id}",
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={"award_id": str(award_id), "project_id": str(project_id)},
+        postings=_move(committed_account(project_id), AVAILABLE, amount_pence),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComingBack:
+    """Money of a project that has come back to the pool.
+
+    :param instruction_id: by which it was recorded.
+    :param bank_reference: what the bank statement calls it, if that was said.
+    :param nth: counts what came in under this reference; there is another once the one before it is reversed.
+    :param on: the day on which it was received.
+    :param author: who asked to record it.
+    :param approver: who approved that.
+    """
+
+    instruction_id: UUID
+    award_id: UUID
+    project_id: UUID
+    amount_pence: int
+    bank_reference: str | None
+    nth: int
+    on: date
+    author: str
+    approver: str
+
+
+def returned(back: ComingBack) -> Transaction:
+    """What a project did not need came back."""
+    return _come_back(RETURN, back)
+
+
+def clawed_back(back: ComingBack) -> Transaction:
+    """What the pool demanded back came back."""
+    return _come_back(CLAW_BACK, back)
+
+
+def _come_back(kind: str, back: ComingBack) -> Transaction:
+    about = {
+        "award_id": str(back.award_id),
+        "project_id": str(back.project_id),
+        "instruction_id": str(back.instruction_id),
+    }
+    if back.bank_reference is not None:
+        about["bank_reference"] = back.bank_reference
+    return Transaction(
+        kind=kind,
+        key=f"{kind}:{back.instruction_id}"
+        if back.bank_reference is None
+        else receipt_key(back.bank_reference, back.nth),
+        effective_on=back.on,
+        author=back.author,
+        approver=back.approver,
+        about=about,
+        postings=_move(paid_account(back.project_id), AVAILABLE, back.amount_pence),
+    )
+
+
+def reversal(
+    *,
+    number: int,
+    kind: str,
+    about: Mapping[str, str],
+    postings: Mapping[str, int],
+    attribution: Mapping[str, int],
+    reason: str,
+    on: date,
+    author: str,
+    approver: str,
+) -> Transaction:
+    """What was written is taken back: the mirror image of another transaction. A transaction has one at most.
+
+    :param number: of the transaction that is taken back, and so are its kind, and so on.
+    :param attribution: what that one cost each council, in pence; empty when it paid nothing.
+    :param reason: why, in the words of whoever asked for it.
+    """
+    return Transaction(
+        kind=reversal_of(kind),
+        key=reversal_key(number),
+        effective_on=on,
+        author=author,
+        approver=approver,
+        about={**about, "reversed_number": str(number), "reason": reason},
+        postings=tuple(Posting(account, -amount_pence) for account, amount_pence in postings.items()),
+        attribution={council: -pence for council, pence in attribution.items()},
+    )
+
+
+def reversal_key(number: int) -> str:
+    """Return the key of what takes a transaction back: it is taken back once."""
+    return f"reversal:{number}"
+
+
+def reversal_of(kind: str) -> str:
+    """Return the flow that takes another one back."""
+    return f"{_REVERSE}{kind}"
+
+
+def is_reversal(kind: str) -> bool:
+    """Tell whether a flow is the reversal of another."""
+    return kind.startswith(_REVERSE)
+
+
+def flow_of(kind: str) -> str:
+    """Return the flow itself, of a reversal the one that it takes back."""
+    return kind.removeprefix(_REVERSE)
+
+
+def _key(word: str, nth: int, rest: str) -> str:
+    # A reference may hold any sign, and what stands before the first colon none of its own: no two keys meet.
+    return f"{word}:{rest}" if nth == 1 else f"{word}.{nth}:{rest}"
 
 
 def _move(source: str, destination: str, amount_pence: int) -> tuple[Posting, ...]:

@@ -1,14 +1,15 @@
 """Keeps the ledger in the database; its rules are in :mod:`services.funding.ledger`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from services.funding import attribution, ledger, ledger_chain
+from services.funding.domain import years
 from services.funding.models import (
     LedgerAccount,
     LedgerAttribution,
@@ -39,12 +40,15 @@ def lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str, 
 def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transaction]) -> None:
     """Write transactions, bind them into the pool's chain and move the balances, all or none.
 
-    :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not.
+    :raises Conflict: ``insufficient_funds`` when an account would go below zero that may not; ``year_closed`` for a day
+        of a financial year that is closed.
     """
     accounts = _lock(session, pool_id, {name for transaction in transactions for name in transaction.accounts})
     before = {name: account.balance_pence for name, account in accounts.items()}
     after = before
-    head = _lock_head(session, pool_id)
+    head, closed_through = _lock_head(session, pool_id)
+    for transaction in transactions:
+        years.check_open(None, transaction.effective_on, closed_through)
     recorded_at = clock.now()
     written: list[_Written] = []
     for transaction in transactions:
@@ -58,6 +62,52 @@ def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transact
         update(LedgerAccount), [{"id": accounts[name].id, "balance_pence": after[name]} for name in changed]
     )
     session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(number=head.number, hash=head.hash))
+
+
+def lock_books(session: Session, pool_id: UUID, accounts: Collection[str]) -> ledger_chain.Head:
+    """Lock accounts, then the end of the chain: nothing else of the pool moves until the transaction ends.
+
+    :param accounts: all that the transaction will move, if it moves any.
+    """
+    if accounts:
+        _lock(session, pool_id, accounts)
+    head, _ = _lock_head(session, pool_id)
+    return head
+
+
+def close_through(session: Session, pool_id: UUID, day: date) -> None:
+    """Let nothing be posted any more that is dated up to a day. The books are locked (:func:`lock_books`)."""
+    session.execute(update(LedgerHead).where(LedgerHead.pool_id == pool_id).values(closed_through=day))
+
+
+def closed_through(session: Session, pool_id: UUID) -> date | None:
+    """Return the last day of the last financial year that is closed, or None while there is none."""
+    return session.scalar(select(LedgerHead.closed_through).where(LedgerHead.pool_id == pool_id))
+
+
+def left(session: Session, pool_id: UUID) -> dict[str, int]:
+    """Return each council's unspent share in pence: what it has paid in, less what payments have cost it."""
+    return _left(_paid_in(balances(session, pool_id)), _spent(session, pool_id))
+
+
+def nth_receipt(session: Session, pool_id: UUID, bank_reference: str) -> int | None:
+    """Return how many times money will have come in under a bank reference with the next, or None while some stands.
+
+    It may come in again once what came in before is reversed. The pool is locked, so none is on its way.
+    """
+    nth = 1
+    while (number := number_of(session, pool_id, ledger.receipt_key(bank_reference, nth))) is not None:
+        if number_of(session, pool_id, ledger.reversal_key(number)) is None:
+            return None
+        nth += 1
+    return nth
+
+
+def number_of(session: Session, pool_id: UUID, key: str) -> int | None:
+    """Return the number of the transaction that has a business key, or None when the pool's ledger does not hold it."""
+    return session.scalar(
+        select(LedgerTransaction.number).where(LedgerTransaction.pool_id == pool_id, LedgerTransaction.key == key)
+    )
 
 
 def balances(session: Session, pool_id: UUID) -> dict[str, int]:
@@ -90,15 +140,20 @@ def _lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str,
     return {name: _Locked(id, balance_pence) for name, id, balance_pence in rows}
 
 
-def _lock_head(session: Session, pool_id: UUID) -> ledger_chain.Head:
-    """Lock the end of a pool's chain, after the accounts: whoever holds it waits for nobody."""
+def _lock_head(session: Session, pool_id: UUID) -> tuple[ledger_chain.Head, date | None]:
+    """Lock the end of a pool's chain, after the accounts: whoever holds it waits for nobody.
+
+    Returns it, and the day up to which the books are closed.
+    """
     beginning = ledger_chain.beginning(pool_id)
     row = {"pool_id": pool_id, "number": beginning.number, "hash": beginning.hash}
     session.execute(insert_into(session, LedgerHead).values(row).on_conflict_do_nothing())
-    number, hash = session.execute(
-        select(LedgerHead.number, LedgerHead.hash).where(LedgerHead.pool_id == pool_id).with_for_update()
+    number, hash, closed = session.execute(
+        select(LedgerHead.number, LedgerHead.hash, LedgerHead.closed_through)
+        .where(LedgerHead.pool_id == pool_id)
+        .with_for_update()
     ).one()
-    return ledger_chain.Head(number, bytes(hash))
+    return ledger_chain.Head(number, bytes(hash)), closed
 
 
 def _attribute(
@@ -114,13 +169,10 @@ def _attribute(
         if transaction.attribution is not None:
             attributed = dict(transaction.attribution)
         elif amount_pence > 0:
-            known = {**balances(session, pool_id), **after}
-            paid_in = {council: ledger.received_from(known, council) for council in ledger.councils_in(known)}
-            spent = _spent(session, pool_id)
-            left = {council: pence - spent.get(council, 0) for council, pence in paid_in.items()}
-            attributed = attribution.of_payment(amount_pence, paid_in, left)
+            paid_in = _paid_in({**balances(session, pool_id), **after})
+            attributed = attribution.of_payment(amount_pence, paid_in, _left(paid_in, _spent(session, pool_id)))
         else:
-            attributed = attribution.of_return(-amount_pence, _in_project(session, project_id))
+            attributed = attribution.of_return(-amount_pence, in_project(session, project_id))
         _note_spent(session, pool_id, attributed)
         return attributed
     return {}
@@ -135,7 +187,16 @@ def _spent(session: Session, pool_id: UUID) -> dict[str, int]:
     return dict(rows.all())
 
 
-def _in_project(session: Session, project_id: UUID) -> dict[str, int]:
+def _paid_in(balances: Mapping[str, int]) -> dict[str, int]:
+    return {council: ledger.received_from(balances, council) for council in ledger.councils_in(balances)}
+
+
+def _left(paid_in: Mapping[str, int], spent: Mapping[str, int]) -> dict[str, int]:
+    return {council: pence - spent.get(council, 0) for council, pence in paid_in.items()}
+
+
+def in_project(session: Session, project_id: UUID) -> dict[str, int]:
+    """Return what a project has cost each council so far, in pence, by GSS code."""
     rows = session.execute(
         select(LedgerAttribution.council, func.sum(LedgerAttribution.amount_pence))
         .where(LedgerAttribution.project_id == project_id)
@@ -145,14 +206,17 @@ def _in_project(session: Session, project_id: UUID) -> dict[str, int]:
 
 
 def _note_spent(session: Session, pool_id: UUID, attributed: Mapping[str, int]) -> None:
+    # Written as what it is afterwards, since a database checks the row to be inserted before it sees that one is there:
+    # what comes back alone would be below zero.
+    spent = _spent(session, pool_id)
     rows = [
-        {"pool_id": pool_id, "council": council, "attributed_pence": pence} for council, pence in attributed.items()
+        {"pool_id": pool_id, "council": council, "attributed_pence": spent.get(council, 0) + pence}
+        for council, pence in attributed.items()
     ]
     insert = insert_into(session, LedgerContributor).values(rows)
     session.execute(
         insert.on_conflict_do_update(
-            index_elements=["pool_id", "council"],
-            set_={"attributed_pence": LedgerContributor.attributed_pence + insert.excluded.attributed_pence},
+            index_elements=["pool_id", "council"], set_={"attributed_pence": insert.excluded.attributed_pence}
         )
     )
 

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from services.funding.allocation import Scheme
 from services.funding.domain.awards import AwardState
+from services.funding.domain.instructions import InstructionState
 from services.funding.domain.receipts import ReceiptFlag
 from shared.fields import (
     MAX_PENCE,
@@ -22,9 +23,13 @@ from shared.fields import (
 from shared.storage.paging import PageRequest
 
 MAX_VERSION = 1_000_000
+#: The largest number that a transaction of a pool may have.
+MAX_NUMBER = 1_000_000_000
 
 
-def _one_of(choices: type[Scheme] | type[AwardState] | type[ReceiptFlag]) -> validate.OneOf:
+def _one_of(
+    choices: type[Scheme] | type[AwardState] | type[InstructionState] | type[ReceiptFlag],
+) -> validate.OneOf:
     return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
 
 
@@ -47,6 +52,21 @@ class AddMember(CommandSchema):
     joins_on = Day(required=True)
 
 
+class RemoveMember(CommandSchema):
+    """Let a council's membership of a pool end; ``leaves_on`` is its last day."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    leaves_on = Day(required=True)
+
+
+class RefundLeaver(CommandSchema):
+    """Ask that a council that has left is refunded its part of what is available."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+
+
 class SetContributions(CommandSchema):
     """Say what a pool's members pay together for a financial year; ``fixed`` gives pence by GSS code."""
 
@@ -61,6 +81,15 @@ class SetContributions(CommandSchema):
         allow_none=True,
         validate=validate.Length(max=32, error="Name each council once; there are {max}."),
     )
+
+
+class AddContribution(CommandSchema):
+    """Say what a council pays for a financial year whose contributions are set, beside the others."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    year = FinancialYear(required=True)
+    amount_pence = Pence(required=True)
 
 
 class RecordReceipt(CommandSchema):
@@ -88,6 +117,30 @@ class GetPool(CommandSchema):
     pool_id = Id(required=True)
 
 
+class AboutYear(CommandSchema):
+    """Name a financial year of a pool."""
+
+    pool_id = Id(required=True)
+    year = FinancialYear(required=True)
+
+
+class GetYear(AboutYear):
+    """Name the financial year whose figures are to be read."""
+
+
+class CloseYear(AboutYear):
+    """Ask that a financial year's figures are settled, so that nothing is dated in it any more."""
+
+
+class ReverseTransaction(CommandSchema):
+    """Ask that a transaction is taken back, named by its number, as of ``effective_on`` or else of today."""
+
+    pool_id = Id(required=True)
+    number = WholeNumber(required=True, minimum=1, maximum=MAX_NUMBER)
+    reason = Text(required=True, max_length=2000, lines=True)
+    effective_on = Day(load_default=None, allow_none=True)
+
+
 class ListTransactions(PageRequest):
     """Name a pool and a page of its ledger."""
 
@@ -100,15 +153,23 @@ class VerifyLedger(CommandSchema):
     pool_id = Id(required=True)
 
 
-class MemberView(Schema):
-    """A council's membership. The sums are null for those who may not see them.
+class MembershipView(Schema):
+    """From when to when a council is a member; ``leaves_on`` is null while nobody has said that it leaves."""
 
-    ``pledged_pence`` is what the council has agreed to pay and not yet paid, ``received_pence`` what it has paid.
+    joins_on = Day()
+    leaves_on = Day(allow_none=True)
+
+
+class MemberView(MembershipView):
+    """A council and its last membership. The sums are null for those who may not see them.
+
+    ``earlier`` has its memberships before that one. ``pledged_pence`` is what the council has agreed to pay and not yet
+    paid, ``received_pence`` what it has paid, less what it was refunded.
     """
 
     council = Gss()
     name = fields.String()
-    joins_on = Day()
+    earlier = fields.List(fields.Nested(MembershipView))
     pledged_pence = Pence(minimum=0, allow_none=True)
     received_pence = Pence(minimum=0, allow_none=True)
 
@@ -138,11 +199,11 @@ class PoolView(Schema):
 
 
 class ShareView(Schema):
-    """What one council pays for a financial year."""
+    """What one council pays for a financial year, less what was cancelled."""
 
     council = Gss()
     name = fields.String()
-    amount_pence = Pence(minimum=0)
+    amount_pence = Pence(minimum=0, attribute="pledged_pence")
 
 
 class ContributionsView(Schema):
@@ -151,7 +212,7 @@ class ContributionsView(Schema):
     pool_id = Id()
     year = FinancialYear()
     scheme = fields.String()
-    total_pence = Pence()
+    total_pence = Pence(minimum=0, attribute="pledged_pence")
     shares = fields.List(fields.Nested(ShareView))
 
 
@@ -181,6 +242,46 @@ class ReceiptPage(Schema):
 
     items = fields.List(fields.Nested(ReceiptView))
     next_cursor = fields.String(allow_none=True)
+
+
+class FiguresView(Schema):
+    """What a financial year has brought.
+
+    ``opening`` + ``received`` - ``paid`` + ``returned`` - ``refunded`` = ``carried_forward``, and ``owed_at_start`` +
+    ``pledged`` - ``received`` + ``unpledged`` = ``owed_at_end``. A reversal counts against what it takes back, so that
+    a figure may be below zero.
+    """
+
+    opening_pence = Pence(minimum=-MAX_PENCE)
+    received_pence = Pence(minimum=-MAX_PENCE)
+    paid_pence = Pence(minimum=-MAX_PENCE)
+    returned_pence = Pence(minimum=-MAX_PENCE)
+    refunded_pence = Pence(minimum=-MAX_PENCE)
+    carried_forward_pence = Pence(minimum=-MAX_PENCE)
+    owed_at_start_pence = Pence(minimum=-MAX_PENCE)
+    pledged_pence = Pence(minimum=-MAX_PENCE)
+    unpledged_pence = Pence(minimum=-MAX_PENCE)
+    owed_at_end_pence = Pence(minimum=-MAX_PENCE)
+
+
+class CouncilFiguresView(FiguresView):
+    """What a financial year has brought a council."""
+
+    council = Gss()
+    name = fields.String()
+
+
+class YearView(Schema):
+    """A financial year's figures: those of the councils that the caller may see, and of the pool, which has the sums.
+
+    They are settled once the year is closed; until then ``closed_at`` is null.
+    """
+
+    pool_id = Id()
+    year = FinancialYear()
+    closed_at = Moment(allow_none=True)
+    councils = fields.List(fields.Nested(CouncilFiguresView))
+    total = fields.Nested(FiguresView)
 
 
 class PostingView(Schema):
@@ -336,7 +437,10 @@ class TrancheView(Schema):
 
 
 class AwardView(Schema):
-    """An award, its answers, and once accepted its project and its tranches."""
+    """An award, its answers, and once accepted its project, its tranches, and how it ended.
+
+    What was accepted is committed, paid, or released at the end; what came back of what was paid is told beside it.
+    """
 
     award_id = Id(attribute="id")
     reference = fields.String()
@@ -348,7 +452,11 @@ class AwardView(Schema):
     participants = fields.List(Gss(), attribute="candidate.participants")
     state = fields.String()
     amount_pence = Pence()
+    committed_pence = Pence(minimum=0)
     paid_pence = Pence(minimum=0)
+    returned_pence = Pence(minimum=0)
+    clawed_back_pence = Pence(minimum=0)
+    released_pence = Pence(minimum=0)
     expires_on = Day()
     offered_by = fields.String()
     offered_at = Moment()
@@ -360,8 +468,12 @@ class AwardView(Schema):
     declined_at = Moment(allow_none=True)
     decline_reason = fields.String(allow_none=True)
     lapsed_at = Moment(allow_none=True)
+    completed_at = Moment(allow_none=True)
+    terminated_at = Moment(allow_none=True)
+    termination_reason = fields.String(allow_none=True)
     project_id = Id(allow_none=True)
     tranches = fields.List(fields.Nested(TrancheView))
+    instructions = fields.List(fields.String(), attribute="instruction_references")
     version = WholeNumber(minimum=0, maximum=MAX_VERSION)
 
 
@@ -416,3 +528,100 @@ class PaymentView(Schema):
     paid_on = Day()
     recorded_by = fields.String()
     recorded_at = Moment()
+
+
+# --- money that comes back, and the ends of awards ------------------------------------------------------------------
+
+
+class ReturnUnderspend(AboutAward):
+    """Ask to record that money of a project that was not spent has come back; received today, unless a day is named.
+
+    A bank reference counts once in a pool.
+    """
+
+    amount_pence = Pence(required=True)
+    bank_reference = Text(load_default=None, allow_none=True, max_length=64)
+    received_on = Day(load_default=None, allow_none=True)
+
+
+class ClawBack(ReturnUnderspend):
+    """Ask to record that money which the pool demanded back has come; the demand itself is a letter, and not kept here.
+
+    A bank reference counts once in a pool.
+    """
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class CompleteProject(AboutAward):
+    """Ask to end a project that has done what it was funded for."""
+
+
+class TerminateAward(AboutAward):
+    """Ask to end a project early."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+# --- instructions ---------------------------------------------------------------------------------------------------
+
+
+class AboutInstruction(CommandSchema):
+    """Name an instruction."""
+
+    instruction_id = Id(required=True)
+
+
+class ApproveInstruction(AboutInstruction):
+    """Carry an instruction out, as the second person."""
+
+
+class RejectInstruction(AboutInstruction):
+    """Turn an instruction down."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
+class WithdrawInstruction(AboutInstruction):
+    """Take one's own instruction back."""
+
+
+class GetInstruction(AboutInstruction):
+    """Name the instruction to read."""
+
+
+class ListInstructions(PageRequest):
+    """Name a pool, perhaps an award and a state, and a page of the instructions."""
+
+    pool_id = Id(required=True)
+    award_id = Id(load_default=None, allow_none=True)
+    state = fields.String(load_default=None, allow_none=True, validate=_one_of(InstructionState))
+
+
+class InstructionView(Schema):
+    """A step that one person asks for and another one approves, which carries it out."""
+
+    instruction_id = Id(attribute="id")
+    reference = fields.String()
+    pool_id = Id()
+    award_id = Id(allow_none=True)
+    kind = fields.String()
+    arguments = fields.Dict(keys=fields.String())
+    sentence = fields.String()
+    state = fields.String()
+    requested_by = fields.String()
+    requested_at = Moment()
+    approved_by = fields.String(allow_none=True)
+    approved_at = Moment(allow_none=True)
+    rejected_by = fields.String(allow_none=True)
+    rejected_at = Moment(allow_none=True)
+    rejection_reason = fields.String(allow_none=True)
+    withdrawn_at = Moment(allow_none=True)
+    result = fields.Dict(keys=fields.String(), values=fields.String(), allow_none=True)
+
+
+class InstructionPage(Schema):
+    """A page of instructions, oldest first."""
+
+    items = fields.List(fields.Nested(InstructionView))
+    next_cursor = fields.String(allow_none=True)

@@ -7,7 +7,17 @@ from sqlalchemy.orm import Session
 
 from services.funding import access, schemas
 from services.funding.access import LED_AWARDS, READERS, STEWARDS
-from services.funding.handlers import awards, books, candidates, drawdowns, pools, receipts
+from services.funding.handlers import (
+    awards,
+    books,
+    candidates,
+    drawdowns,
+    instructions,
+    membership,
+    pools,
+    receipts,
+    years,
+)
 from services.funding.models import Award
 from shared.audit.sealer import Sealing
 from shared.fields import Command
@@ -42,12 +52,27 @@ class FundingService:
     @rpc(schemas.AddMember, schemas.PoolView, roles={TREASURER}, scope=access.pools)
     def add_member(self, session: Session, principal: Principal, command: Command) -> Any:
         """Make a council a member."""
-        return pools.add_member(session, principal, command)
+        return membership.add_member(session, principal, command)
+
+    @rpc(schemas.RemoveMember, schemas.PoolView, roles={TREASURER}, scope=access.pools)
+    def remove_member(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Let a council's membership end."""
+        return membership.remove_member(session, principal, command)
+
+    @rpc(schemas.RefundLeaver, schemas.InstructionView, roles={TREASURER}, scope=access.pools)
+    def refund_leaver(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask that a council that has left gets back its part of what is available."""
+        return instructions.request(session, principal, "refund_leaver", command)
 
     @rpc(schemas.SetContributions, schemas.ContributionsView, roles={TREASURER}, scope=access.pools)
     def set_contributions(self, session: Session, principal: Principal, command: Command) -> Any:
         """Share and pledge what the members pay for a financial year."""
         return pools.set_contributions(session, principal, command)
+
+    @rpc(schemas.AddContribution, schemas.ContributionsView, roles={TREASURER}, scope=access.pools)
+    def add_contribution(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Pledge the share of a council that joins after a year's contributions were set."""
+        return pools.add_contribution(session, principal, command)
 
     @rpc(schemas.RecordReceipt, schemas.ReceiptView, roles={TREASURER}, scope=access.pools)
     def record_receipt(self, session: Session, principal: Principal, command: Command) -> Any:
@@ -73,6 +98,21 @@ class FundingService:
     def verify_ledger(self, session: Session, principal: Principal, command: Command) -> Any:
         """Check a pool's ledger against its own rows."""
         return books.verify_ledger(session, principal, command)
+
+    @rpc(schemas.ReverseTransaction, schemas.InstructionView, roles={TREASURER}, scope=access.pools)
+    def reverse_transaction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask that a transaction is taken back."""
+        return instructions.request(session, principal, "reverse_transaction", command)
+
+    @rpc(schemas.GetYear, schemas.YearView, roles=READERS, scope=access.pools, reads=True)
+    def get_year(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a financial year's figures."""
+        return years.get_year(session, principal, command)
+
+    @rpc(schemas.CloseYear, schemas.InstructionView, roles={TREASURER}, scope=access.pools)
+    def close_year(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask that a financial year is closed."""
+        return instructions.request(session, principal, "close_year", command)
 
     # Awards
 
@@ -137,6 +177,55 @@ class FundingService:
     def record_payment(self, session: Session, principal: Principal, command: Command) -> Any:
         """Record that an approved tranche was paid."""
         return drawdowns.record_payment(session, principal, command)
+
+    # Money that comes back, and the ends of awards: asked for here, carried out by the approval of the instruction
+
+    @rpc(schemas.ReturnUnderspend, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def return_underspend(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to record that money of a project that was not spent has come back."""
+        return instructions.request(session, principal, "return_underspend", command)
+
+    @rpc(schemas.ClawBack, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def claw_back(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to record that money which the pool demanded back has come."""
+        return instructions.request(session, principal, "claw_back", command)
+
+    @rpc(schemas.CompleteProject, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def complete_project(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to end a project that has done what it was funded for."""
+        return instructions.request(session, principal, "complete_project", command)
+
+    @rpc(schemas.TerminateAward, schemas.InstructionView, roles={TREASURER}, scope=access.awards)
+    def terminate_award(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Ask to end a project early."""
+        return instructions.request(session, principal, "terminate_award", command)
+
+    # Instructions
+
+    @rpc(schemas.ApproveInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)
+    def approve_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Carry an instruction out, as the second person."""
+        return instructions.approve_instruction(session, principal, command)
+
+    @rpc(schemas.RejectInstruction, schemas.InstructionView, roles={APPROVER}, scope=access.instructions)
+    def reject_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Turn an instruction down."""
+        return instructions.reject_instruction(session, principal, command)
+
+    @rpc(schemas.WithdrawInstruction, schemas.InstructionView, roles={TREASURER}, scope=access.instructions)
+    def withdraw_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Take one's own instruction back."""
+        return instructions.withdraw_instruction(session, principal, command)
+
+    @rpc(schemas.GetInstruction, schemas.InstructionView, roles=READERS, scope=access.instructions, reads=True)
+    def get_instruction(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return an instruction."""
+        return instructions.get_instruction(session, principal, command)
+
+    @rpc(schemas.ListInstructions, schemas.InstructionPage, roles=READERS, scope=access.instructions, reads=True)
+    def list_instructions(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of a pool's instructions."""
+        return instructions.list_instructions(session, principal, command)
 
     # Events of other services, and of finance
 

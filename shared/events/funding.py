@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from shared.fields import Day, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
+from shared.fields import MAX_PENCE, Day, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import ProposalContent
 
 #: How a receipt stands to what its council had pledged.
@@ -34,6 +34,76 @@ class MemberLeft(Schema):
     council = Gss(required=True)
     joins_on = Day(required=True)
     leaves_on = Day(required=True)
+
+
+class LeaverRefunded(Schema):
+    """A council that has left the pool got back its part of what was available."""
+
+    pool_id = Id(required=True)
+    council = Gss(required=True)
+    amount_pence = Pence(required=True)
+    refunded_on = Day(required=True)
+
+
+class YearFigures(Schema):
+    """What a financial year has brought.
+
+    ``opening`` + ``received`` - ``paid`` + ``returned`` - ``refunded`` = ``carried_forward``, and ``owed_at_start`` +
+    ``pledged`` - ``received`` + ``unpledged`` = ``owed_at_end``. A reversal counts against what it takes back, so that
+    a figure may be below zero.
+    """
+
+    opening_pence = Pence(required=True, minimum=-MAX_PENCE)
+    received_pence = Pence(required=True, minimum=-MAX_PENCE)
+    paid_pence = Pence(required=True, minimum=-MAX_PENCE)
+    returned_pence = Pence(required=True, minimum=-MAX_PENCE)
+    refunded_pence = Pence(required=True, minimum=-MAX_PENCE)
+    carried_forward_pence = Pence(required=True, minimum=-MAX_PENCE)
+    owed_at_start_pence = Pence(required=True, minimum=-MAX_PENCE)
+    pledged_pence = Pence(required=True, minimum=-MAX_PENCE)
+    unpledged_pence = Pence(required=True, minimum=-MAX_PENCE)
+    owed_at_end_pence = Pence(required=True, minimum=-MAX_PENCE)
+
+
+class CouncilYearFigures(YearFigures):
+    """What a financial year has brought a council."""
+
+    council = Gss(required=True)
+
+
+class YearClosed(Schema):
+    """A financial year's figures are settled, and nothing is dated in it any more; ``total`` has their sums."""
+
+    pool_id = Id(required=True)
+    year = FinancialYear(required=True)
+    closed_at = Moment(required=True)
+    councils = Items(fields.Nested(CouncilYearFigures), required=True, validate=validate.Length(max=100))
+    total = fields.Nested(YearFigures, required=True)
+
+
+class Reference(Schema):
+    """An id or a reference as text, such as the ``bank_reference`` of a receipt."""
+
+    name = Key(required=True)
+    value = Text(required=True, max_length=128)
+
+
+class TransactionReversed(Schema):
+    """A transaction of the pool's ledger is taken back by its mirror image: what was told of it no longer holds.
+
+    ``kind`` is its flow: a ``pledge`` (told as contribution_pledged), a ``receipt`` (contribution_recorded), ``pay``
+    (tranche_paid), a ``refund`` (leaver_refunded), a ``return`` (underspend_returned) or a ``claw_back``
+    (funds_clawed_back). ``about`` has the ids and references of that, as text. What is right is told anew.
+    """
+
+    pool_id = Id(required=True)
+    transaction_id = Id(required=True)
+    number = WholeNumber(required=True, minimum=1, maximum=1_000_000_000)
+    kind = Key(required=True)
+    amount_pence = Pence(required=True)
+    effective_on = Day(required=True)
+    reason = Text(required=True, max_length=2000, lines=True)
+    about = Items(fields.Nested(Reference), distinct=("name",), required=True, validate=validate.Length(max=20))
 
 
 class ContributionPledged(Schema):
@@ -143,10 +213,28 @@ class TranchePaid(AboutTranche):
     paid_on = Day(required=True)
 
 
+class UnderspendReturned(AboutAward):
+    """Money of a project that was not spent has come back to the pool; the bank's reference only if it was given."""
+
+    project_id = Id(required=True)
+    amount_pence = Pence(required=True)
+    bank_reference = Text(max_length=64, load_default=None, allow_none=True)
+    received_on = Day(required=True)
+
+
+class FundsClawedBack(UnderspendReturned):
+    """Money that the pool demanded back from a project has come back to it."""
+
+    reason = Text(required=True, max_length=2000, lines=True)
+
+
 EVENTS = (
     ("pool_opened", 1, PoolOpened),
     ("member_joined", 1, MemberJoined),
     ("member_left", 1, MemberLeft),
+    ("leaver_refunded", 1, LeaverRefunded),
+    ("year_closed", 1, YearClosed),
+    ("transaction_reversed", 1, TransactionReversed),
     ("contribution_pledged", 1, ContributionPledged),
     ("contribution_recorded", 1, ContributionRecorded),
     ("award_offered", 1, AwardOffered),
@@ -157,4 +245,6 @@ EVENTS = (
     ("award_terminated", 1, AwardTerminated),
     ("drawdown_approved", 1, DrawdownApproved),
     ("tranche_paid", 1, TranchePaid),
+    ("underspend_returned", 1, UnderspendReturned),
+    ("funds_clawed_back", 1, FundsClawedBack),
 )

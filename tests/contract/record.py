@@ -21,7 +21,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,7 @@ from examples.demo.story import Story
 from shared import ids
 from shared.events.catalogue import EVENT_TYPES, SOURCES, event_type
 from shared.fields import DecimalString, Text
-from shared.messaging import broker, embedded, events
-from shared.messaging.publisher import Publisher
+from shared.messaging import broker, embedded
 from shared.messaging.topology import exchange_of
 from tests.support import samples
 from tests.support.samples import Sample, fields_of, paths_in
@@ -47,6 +46,8 @@ OBSERVER = "recorder"
 ARRIVAL_TIMEOUT_S = 30.0
 #: The one text that a benefit in money may have for its unit.
 MONEY_UNIT = "GBP"
+#: A council that leads no project of the programme.
+LEAVER = "S12000005"
 
 
 def play() -> dict[str, list[Sample]]:
@@ -137,9 +138,11 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
         award_id=award["award_id"],
         reason="The three councils' budgets for 2027-28 no longer hold the £20,000 that they promised to add.",
     )
+    let_projects_end(stage, story)
     let_an_offer_lapse(stage, story, candidate)
     report_as_finance(stage, story)
-    tell_of_how_awards_and_memberships_end(award, today)
+    let_a_receipt_be_reversed(stage, story)
+    let_a_council_leave_and_the_year_end(stage, story)
 
 
 def report_as_finance(stage: Stage, story: Story) -> None:
@@ -206,41 +209,66 @@ def let_an_offer_lapse(stage: Stage, story: Story, candidate: dict[str, Any]) ->
     stage.clock.set(today + timedelta(days=15))
 
 
-def tell_of_how_awards_and_memberships_end(award: dict[str, Any], now: datetime) -> None:
-    """Funding has no calls for these yet; they are published in its name, and proposals takes them in.
+def let_projects_end(stage: Stage, story: Story) -> None:
+    """A project gives back what it did not need or may not keep, and is completed; another one is terminated."""
+    who, today = story.programme, stage.clock.now()
+    treasurer, approver = stage.client.acting(who.treasurer.token), stage.client.acting(who.approver.token)
+    paid = story.awards[story.data["drawdowns"][0]["proposal"]]
+    other = next(award for award in story.awards.values() if award is not paid)
 
-    :param award: an award that came to nothing; its proposal is offered others.
-    """
+    def carry_out(method: str, award: dict[str, Any], **arguments: Any) -> None:
+        asked = getattr(treasurer.funding, method)(award_id=award["award_id"], **arguments)
+        approver.funding.approve_instruction(instruction_id=asked["instruction_id"])
 
-    def about() -> dict[str, Any]:
-        names = ("pool_id", "proposal_id", "proposal_reference", "lead_council")
-        return {"award_id": str(ids.new_id()), **{name: award[name] for name in names}}
+    carry_out("return_underspend", paid, amount_pence=1_250_00)
+    known = {"bank_reference": "JDP-RETURN-0001", "received_on": f"{today:%Y-%m-%d}"}
+    carry_out("return_underspend", paid, amount_pence=830_50, **known)
+    carry_out(
+        "claw_back",
+        paid,
+        amount_pence=4_000_00,
+        bank_reference="JDP-CLAWBACK-0001",
+        reason="The licences were bought for a service outside the project.",
+    )
+    carry_out("complete_project", paid)
+    carry_out(
+        "terminate_award",
+        other,
+        reason="The supplier has withdrawn its product, and no other one reads the councils' registers.",
+    )
 
-    at = now.isoformat()
-    facts: dict[str, dict[str, Any]] = {
-        "member_left": {
-            "pool_id": award["pool_id"],
-            "council": "S12000013",
-            "joins_on": "2026-04-01",
-            "leaves_on": "2028-03-31",
-        },
-        "project_completed": about() | {"project_id": str(ids.new_id()), "completed_at": at},
-        "award_terminated": about()
-        | {
-            "project_id": str(ids.new_id()),
-            "reason": "The supplier has withdrawn its product, and no other one reads the councils' registers.",
-            "terminated_at": at,
-        },
-    }
-    publisher = Publisher(embedded.URI)
-    for name, data in facts.items():
-        kind = event_type("funding", name)
-        subject = data.get("award_id", data["pool_id"])
-        data = kind.dump(kind.load(data))
-        told = events.encode(kind, id=ids.new_id(), subject=subject, sequence=9, time=now, data=data)
-        refused = publisher.publish([told])
-        assert refused == {}
-    publisher.close()
+
+def let_a_receipt_be_reversed(stage: Stage, story: Story) -> None:
+    """A council's money is recorded that was another one's; two people take it back."""
+    treasurer, who = stage.client.acting(story.programme.treasurer.token), story.programme
+    treasurer.funding.record_receipt(
+        pool_id=story.pool_id,
+        council=LEAVER,
+        amount_pence=1_000_00,
+        bank_reference="JDP-MISTAKEN-0001",
+        received_on=f"{stage.clock.now():%Y-%m-%d}",
+    )
+    asked = treasurer.funding.reverse_transaction(
+        pool_id=story.pool_id,
+        number=treasurer.funding.verify_ledger(pool_id=story.pool_id)["transactions"],
+        reason="The bank's statement of this week names another council for it.",
+    )
+    stage.client.acting(who.approver.token).funding.approve_instruction(instruction_id=asked["instruction_id"])
+
+
+def let_a_council_leave_and_the_year_end(stage: Stage, story: Story) -> None:
+    """A council leaves and is refunded its part of what is free; then the pool's first year is over and closed."""
+    who, today = story.programme, stage.clock.now()
+    treasurer, approver = stage.client.acting(who.treasurer.token), stage.client.acting(who.approver.token)
+    pool = treasurer.funding.remove_member(pool_id=story.pool_id, council=LEAVER, leaves_on=f"{today:%Y-%m-%d}")
+    stage.clock.set(today + timedelta(days=1))
+    asked = treasurer.funding.refund_leaver(pool_id=story.pool_id, council=LEAVER)
+    approver.funding.approve_instruction(instruction_id=asked["instruction_id"])
+    year = pool["years"][0]
+    over = datetime(int(year[:4]) + 1, 4, 2, 9, tzinfo=UTC)
+    stage.clock.set(max(over, stage.clock.now()))
+    asked = treasurer.funding.close_year(pool_id=story.pool_id, year=year)
+    approver.funding.approve_instruction(instruction_id=asked["instruction_id"])
 
 
 def published_since(connection: Connection) -> Iterator[Sample]:

@@ -57,6 +57,11 @@ class AnAward:
     declined_at: datetime | None = None
     decline_reason: str | None = None
     lapsed_at: datetime | None = None
+    completed_at: datetime | None = None
+    terminated_at: datetime | None = None
+    termination_reason: str | None = None
+    reference: str = "A-2026-0001"
+    parts: dict[str, str] = field(default_factory=dict)
     project_id: UUID | None = None
 
 
@@ -86,6 +91,7 @@ class AMember:
 
     council: str = EDINBURGH
     joins_on: date = date(2026, 4, 1)
+    leaves_on: date | None = None
 
 
 def content(
@@ -145,8 +151,11 @@ def event(source: str, name: str, data: dict[str, Any]) -> Event:
     return Event(str(ids.new_id()), kind, subject="1", sequence=sequence, time=NOW, data=kind.load(data))
 
 
-def proposal_approved(proposal_id: UUID, **of_content: Any) -> Event:
-    """The panel approved a proposal; the keywords are those of :func:`content`."""
+def proposal_approved(proposal_id: UUID, people: dict[str, Any] | None = None, **of_content: Any) -> Event:
+    """The panel approved a proposal; the keywords are those of :func:`content`.
+
+    :param people: who had a part in it, as the event names them.
+    """
     return event(
         "proposals",
         "proposal_approved",
@@ -160,6 +169,7 @@ def proposal_approved(proposal_id: UUID, **of_content: Any) -> Event:
             "content": content(**of_content),
             "minute": "Adopted without a vote.",
             "approved_at": NOW.isoformat(),
+            **(people or {}),
         },
     )
 
@@ -330,6 +340,33 @@ class Funding:
         """Have a tranche of an active award unlocked, requested and approved."""
         self.requested_drawdown(award, tranche)
         self.call(APPROVER_BEN, "approve_drawdown", award_id=award["award_id"], tranche=tranche)
+
+    def pay(self, award: dict[str, Any], tranche: str = "alpha", **facts: Any) -> dict[str, Any]:
+        """Record that an approved tranche was paid today, unless the facts say otherwise."""
+        usual = {"payment_reference": f"PAY-{ids.new_id().hex[-8:]}", "paid_on": "2026-06-01"}
+        return self.call(TREASURER_ANN, "record_payment", award_id=award["award_id"], tranche=tranche, **usual | facts)
+
+    def paid_award(self, pool_id: str, **of_content: Any) -> dict[str, Any]:
+        """Have a new candidate's award accepted and its first tranche of 10,000 pounds paid."""
+        award = self.active_award(pool_id, **of_content)
+        self.approved_drawdown(award)
+        self.pay(award)
+        return award
+
+    def carried_out(self, method: str, award: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+        """Have an instruction about an award asked for and approved."""
+        asked = self.call(TREASURER_ANN, method, award_id=award["award_id"], **arguments)
+        return self.call(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
+
+    def by_two_people(self, method: str, pool_id: str, **arguments: Any) -> dict[str, Any]:
+        """Have an instruction about a pool asked for and approved."""
+        asked = self.call(TREASURER_ANN, method, pool_id=pool_id, **arguments)
+        return self.call(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
+
+    def transactions(self, pool_id: str) -> list[dict[str, Any]]:
+        """Return the pool's ledger, which has to be short."""
+        items: list[dict[str, Any]] = self.call(TREASURER_ANN, "list_transactions", pool_id=pool_id, limit=100)["items"]
+        return items
 
     def position(self, pool_id: str) -> dict[str, int]:
         """Return where a pool's money is, without the accounts that hold none."""

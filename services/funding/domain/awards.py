@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from services.funding.domain.people import check_acts_for_lead, check_two_people
+from services.funding.domain.people import check_acts_for_lead, check_had_no_part, check_two_people
 from shared.errors import Conflict, Invalid
 from shared.money import format_pounds
 from shared.security.principal import S95_OFFICER, Principal
@@ -20,10 +20,17 @@ class AwardState(StrEnum):
     ACTIVE = "active"
     DECLINED = "declined"
     LAPSED = "lapsed"
+    COMPLETED = "completed"
+    TERMINATED = "terminated"
 
 
-#: A proposal has at most one award in these states.
-LIVE_AWARD_STATES = (AwardState.OFFERED, AwardState.ACTIVE)
+#: A proposal has at most one award in these states: what is done is not paid for twice, what was terminated may be
+#: taken up again, with another award.
+LIVE_AWARD_STATES = (AwardState.OFFERED, AwardState.ACTIVE, AwardState.COMPLETED)
+#: The ways in which a project ends.
+ENDED_AWARD_STATES = (AwardState.COMPLETED, AwardState.TERMINATED)
+#: An award in these states was accepted and has a project.
+WITH_PROJECT = (AwardState.ACTIVE, *ENDED_AWARD_STATES)
 
 
 @dataclass(frozen=True)
@@ -98,17 +105,23 @@ class AwardFacts(Protocol):
     def lead_council(self) -> str:
         """The GSS code of the council that leads the proposal."""
 
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Who handed in, confirmed or decided on the proposal, as far as that is known: each person's part."""
+
 
 def approve_award(award: AwardFacts, *, by: Principal, at: datetime) -> None:
     """Open an offer for acceptance, as the second person.
 
-    :raises Forbidden: ``two_people`` for whoever made the offer.
+    :raises Forbidden: ``two_people`` for whoever made the offer, and for whoever handed in, confirmed or decided on the
+        proposal.
     :raises Conflict: when it was approved or answered before, or has expired.
     """
     _check_still_offered(award)
     if award.approved_by is not None:
         raise Conflict("already_approved", "This offer is approved already; the council may accept it.")
     check_two_people(award.offered_by, by, "made this offer", "approve it")
+    check_had_no_part(award.parts, by, "approve the offer")
     _check_not_expired(award, at)
     award.approved_by, award.approved_at = by.subject, at
 

@@ -13,13 +13,17 @@ from shared.security.principal import PROPOSER, Principal
 
 
 class TrancheState(StrEnum):
-    """Where the drawdown of a tranche stands. A rejected request goes back to claimable and keeps the reason."""
+    """Where the drawdown of a tranche stands.
+
+    A rejected request goes back to claimable and keeps the reason. The end of an award cancels what is not paid.
+    """
 
     LOCKED = "locked"
     CLAIMABLE = "claimable"
     REQUESTED = "requested"
     APPROVED = "approved"
     PAID = "paid"
+    CANCELLED = "cancelled"
 
 
 class TrancheFacts(Protocol):
@@ -125,6 +129,15 @@ def pay_tranche(tranche: TrancheFacts, *, by: Principal, paid_on: date, today: d
         sentence = f"The drawdown was approved on {tranche.approved_at.date()}; a payment cannot come before that."
         raise Invalid("paid_before_approval", sentence, {"paid_on": [sentence]})
     tranche.state = TrancheState.PAID
+
+
+def take_payment_back(tranche: TrancheFacts) -> None:
+    """Note that the payment of a tranche was reversed: it is approved as before, and may be paid again.
+
+    :raises Conflict: when the tranche is not paid.
+    """
+    _check_tranche_is(tranche, TrancheState.PAID, "unpaid")
+    tranche.state = TrancheState.APPROVED
 
 
 def _check_tranche_is(tranche: TrancheFacts, state: TrancheState, participle: str) -> None:

@@ -5,7 +5,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Protocol
 
-from services.funding.domain.pools import MemberFacts
+from services.funding.domain.membership import MemberFacts
 from shared import councils
 from shared.errors import Conflict
 from shared.money import format_pounds
@@ -67,7 +67,8 @@ class PoolFacts(Protocol):
 def takes_in(pool: PoolFacts, council: str, on: date) -> bool:
     """Tell whether a pool runs on a day and the council is a member of it then."""
     return pool.starts_on <= on <= pool.ends_on and any(
-        member.council == council and member.joins_on <= on for member in pool.members
+        member.council == council and member.joins_on <= on and (member.leaves_on is None or on <= member.leaves_on)
+        for member in pool.members
     )
 
 

@@ -34,3 +34,13 @@ def check_same_facts(reference_field: str, reference: str, recorded: object, giv
             f" Correct {', '.join(sorted(differing))} or {reference_field}.",
             differing,
         )
+
+
+def check_reference_is_free(bank_reference: str, *, used: bool) -> None:
+    """Refuse a reference under which other money came in. :raises Conflict: ``reference_used``.
+
+    :param used: whether the pool's ledger has a receipt, a return or a clawback of that reference.
+    """
+    if used:
+        sentence = f"Money came into this pool as {bank_reference} before, from elsewhere; correct the reference."
+        raise Conflict("reference_used", sentence, {"bank_reference": [sentence]})

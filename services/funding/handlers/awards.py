@@ -1,22 +1,22 @@
 """Awards: offered by one person, approved by another, accepted or declined by the lead council.
 
-Rows are locked in one order everywhere, so that no two transactions wait for each other: the candidate or the award,
-then the pool, then the ledger's accounts by name, then the counter of references.
+Rows are locked in one order everywhere, so that no two transactions wait for each other: the instruction, the candidate
+or the award, then the pool, then the ledger's accounts by name, then the counter of references.
 """
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, selectinload, undefer_group
 
 from services.funding import access, events, ledger, ledger_store
 from services.funding.domain import awards as rules
-from services.funding.domain import pools as pool_rules
+from services.funding.domain import membership
 from services.funding.domain.awards import LIVE_AWARD_STATES, AwardState
 from services.funding.domain.drawdowns import TrancheState
 from services.funding.handlers.candidates import locked_candidate
-from services.funding.models import Award, Candidate, ReferenceCounter, Tranche
+from services.funding.models import MONEY_BACK, Award, Candidate, ReferenceCounter, Tranche
 from shared import clock, ids
 from shared.errors import Conflict
 from shared.fields import Command
@@ -27,7 +27,7 @@ from shared.storage.references import next_reference
 
 def offer_award(session: Session, principal: Principal, command: Command) -> Award:
     """Hold an approved proposal's money and ask a second person to approve the offer."""
-    pool = access.pool(session, principal, command.pool_id)
+    access.pool(session, principal, command.pool_id)
     candidate = locked_candidate(session, command.proposal_id)
     rules.check_offer(
         candidate.approved_content,
@@ -36,7 +36,9 @@ def offer_award(session: Session, principal: Principal, command: Command) -> Awa
         expires_on=command.expires_on,
         today=clock.today(),
     )
-    pool_rules.check_member(pool.members, candidate.lead_council)
+    # The pool's row makes an offer and its lead council's leave take turns.
+    pool = access.pool(session, principal, command.pool_id, lock=True)
+    membership.check_stays(pool.members, candidate.lead_council)
     _check_no_live_award(session, candidate)
     award = Award(
         id=ids.new_id(),
@@ -119,7 +121,12 @@ def list_awards(session: Session, principal: Principal, command: Command) -> dic
     statement = (
         select(Award)
         .where(access.awards(principal))
-        .options(selectinload(Award.candidate), selectinload(Award.tranches).selectinload(Tranche.payment))
+        .options(
+            selectinload(Award.candidate),
+            selectinload(Award.tranches).selectinload(Tranche.payment),
+            selectinload(Award.instructions),
+            undefer_group(MONEY_BACK),
+        )
     )
     if command.pool_id is not None:
         statement = statement.where(Award.pool_id == command.pool_id)

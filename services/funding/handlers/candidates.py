@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from services.funding import access
 from services.funding.domain.awards import LIVE_AWARD_STATES
+from services.funding.domain.people import Part, parts_of
 from services.funding.models import Award, Candidate, CandidateCouncil
 from shared.errors import NotFound
 from shared.fields import Command
@@ -29,6 +30,7 @@ def mirror_approved(session: Session, event: Event) -> None:
     candidate.content_hash = data["content_hash"]
     candidate.content = ProposalContent().dump(data["content"])
     candidate.score = data["score"]
+    candidate.parts = _parts(data)
     candidate.approved_at = data["approved_at"]
     candidate.councils = [CandidateCouncil(council=council) for council in councils_of(data["content"])]
 
@@ -62,6 +64,18 @@ def locked_candidate(session: Session, proposal_id: UUID) -> Candidate:
             "no_such_candidate", "No proposal with this proposal_id is approved; list_candidates shows those that are."
         )
     return candidate
+
+
+def _parts(approval: dict[str, Any]) -> dict[str, str]:
+    """Return who had which part in the proposal. Decisions that are older than these fields name nobody."""
+    return parts_of(
+        [
+            (Part.HANDED_IN, approval["submitted_by"]),
+            *((Part.CONFIRMED, word["confirmed_by"]) for word in approval["confirmations"] or ()),
+            (Part.DECIDED, approval["decided_by"]),
+            *((Part.SAT_ON_THE_PANEL, member["person"]) for member in approval["panel"] or ()),
+        ]
+    )
 
 
 def _remembered(session: Session, event: Event) -> Candidate:

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from services.funding import access, events, ledger, ledger_store
 from services.funding.domain import drawdowns as rules
 from services.funding.domain import records as record_rules
-from services.funding.domain.awards import AwardState
+from services.funding.domain import years
+from services.funding.domain.awards import ENDED_AWARD_STATES, AwardState
 from services.funding.models import Award, Payment, Tranche
 from shared import clock, ids
 from shared.errors import Conflict, NotFound
@@ -19,8 +20,13 @@ from shared.security.principal import SYSTEM, Principal
 
 
 def unlock_tranche(session: Session, event: Event) -> None:
-    """Let the tranche of an achieved milestone be claimed; a milestone that carries no money unlocks nothing."""
+    """Let the tranche of an achieved milestone be claimed; a milestone that carries no money unlocks nothing.
+
+    Neither does one whose award has ended meanwhile: its tranches are paid or cancelled.
+    """
     award = access.locked_award(session, event.data["award_id"])
+    if award is not None and award.state in ENDED_AWARD_STATES:
+        return
     if award is None or award.state != AwardState.ACTIVE:
         raise Conflict("award_not_active", f"There is no active award {event.data['award_id']} to unlock a tranche of.")
     for tranche in award.tranches:
@@ -80,15 +86,17 @@ def _record_payment(
     """
     # The pool's row makes payments of different awards take turns, so that two cannot use one reference.
     access.locked_pool(session, award.pool_id)
-    first = session.scalar(
+    recorded = session.scalars(
         select(Payment).where(Payment.pool_id == award.pool_id, Payment.payment_reference == payment_reference)
-    )
-    if first is not None:
-        record_rules.check_same_facts("payment_reference", payment_reference, first, facts)
-        return first
+    ).all()
+    for standing in recorded:
+        if standing.reversed_at is None:
+            record_rules.check_same_facts("payment_reference", payment_reference, standing, facts)
+            return standing
     tranche = access.tranche(award, facts["tranche"])
     amount_pence = facts.get("amount_pence", tranche.amount_pence)
     rules.check_paid_whole(tranche, amount_pence)
+    years.check_open("paid_on", facts["paid_on"], ledger_store.closed_through(session, award.pool_id))
     rules.pay_tranche(tranche, by=by, paid_on=facts["paid_on"], today=clock.today())
     tranche.payment = Payment(
         id=ids.new_id(),
@@ -98,12 +106,12 @@ def _record_payment(
         recorded_at=clock.now(),
         **{"amount_pence": amount_pence, **facts},
     )
-    _pay(session, award, tranche, tranche.payment)
+    _pay(session, award, tranche, tranche.payment, nth=len(recorded) + 1)
     events.tranche_paid(session, award, tranche, tranche.payment)
     return tranche.payment
 
 
-def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment) -> None:
+def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment, *, nth: int) -> None:
     transaction = ledger.pay(
         award_id=award.id,
         project_id=award.funded_project_id,
@@ -113,5 +121,6 @@ def _pay(session: Session, award: Award, tranche: Tranche, payment: Payment) -> 
         on=payment.paid_on,
         author=payment.recorded_by,
         approver=tranche.approved_by,
+        nth=nth,
     )
     ledger_store.post(session, award.pool_id, [transaction])

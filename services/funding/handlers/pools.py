@@ -1,13 +1,14 @@
-"""Pools: members and contributions."""
+"""Pools: contributions, and where the money is."""
 
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from services.funding import access, allocation, events, ledger, ledger_store
+from services.funding.domain import membership, years
 from services.funding.domain import pools as rules
 from services.funding.models import Contribution, ContributionYear, Member, Pool
-from shared import clock, councils, ids
+from shared import clock, councils, ids, periods
 from shared.errors import Conflict
 from shared.fields import Command
 from shared.security.principal import Principal
@@ -28,19 +29,7 @@ def create_pool(session: Session, principal: Principal, command: Command) -> dic
     )
     session.add(pool)
     events.pool_opened(session, pool)
-    return _view(session, principal, pool)
-
-
-def add_member(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
-    """Make a council a member; one that joins after a year's contributions were set has none for that year."""
-    pool = access.pool(session, principal, command.pool_id, lock=True)
-    rules.check_joining(pool.members, command.council, command.joins_on, pool.starts_on, pool.ends_on)
-    member = Member(
-        council=command.council, joins_on=command.joins_on, added_by=principal.subject, added_at=clock.now()
-    )
-    pool.members.append(member)
-    events.member_joined(session, pool, member)
-    return _view(session, principal, pool)
+    return view(session, principal, pool)
 
 
 def set_contributions(session: Session, principal: Principal, command: Command) -> ContributionYear:
@@ -52,7 +41,8 @@ def set_contributions(session: Session, principal: Principal, command: Command) 
             "contributions_set",
             f"The contributions for {command.year} are set already; get_pool shows what is pledged.",
         )
-    members = rules.members_during(pool.members, command.year)
+    years.check_open("year", periods.parse_year(command.year).ends_on, ledger_store.closed_through(session, pool.id))
+    members = membership.members_during(pool.members, command.year)
     shares = allocation.shares(command.scheme, command.total_pence, members, command.fixed)
     contributions = ContributionYear(
         pool_id=pool.id,
@@ -62,7 +52,9 @@ def set_contributions(session: Session, principal: Principal, command: Command) 
         set_by=principal.subject,
         set_at=clock.now(),
         shares=[
-            Contribution(pool_id=pool.id, year=command.year, council=council, amount_pence=amount_pence)
+            Contribution(
+                pool_id=pool.id, year=command.year, council=council, nth=1, amount_pence=amount_pence, cancelled_pence=0
+            )
             for council, amount_pence in shares.items()
         ],
     )
@@ -87,22 +79,76 @@ def set_contributions(session: Session, principal: Principal, command: Command) 
     return contributions
 
 
+def add_contribution(session: Session, principal: Principal, command: Command) -> ContributionYear:
+    """Pledge a council's share of a year whose contributions are set: a late joiner's, or one that was taken back."""
+    pool = access.pool(session, principal, command.pool_id, lock=True)
+    rules.check_year_of_pool(command.year, pool.years)
+    years.check_open("year", periods.parse_year(command.year).ends_on, ledger_store.closed_through(session, pool.id))
+    membership.check_member_during(pool.members, command.council, command.year)
+    contributions = session.get(ContributionYear, (pool.id, command.year))
+    if contributions is None:
+        raise Conflict(
+            "contributions_not_set",
+            f"The contributions for {command.year} are not set; set_contributions shares them among all its members.",
+        )
+    earlier = [share for share in contributions.shares if share.council == command.council]
+    if any(share.pledged_pence for share in earlier):
+        raise Conflict(
+            "contribution_set",
+            f"{councils.name_of(command.council)} has pledged its share for {command.year} already; have that pledge"
+            " reversed first, with reverse_transaction, if it is wrong.",
+        )
+    share = Contribution(
+        pool_id=pool.id,
+        year=command.year,
+        council=command.council,
+        nth=len(earlier) + 1,
+        amount_pence=command.amount_pence,
+        cancelled_pence=0,
+    )
+    contributions.shares.append(share)
+    ledger_store.post(
+        session,
+        pool.id,
+        [
+            ledger.pledge(
+                council=share.council,
+                year=share.year,
+                amount_pence=share.amount_pence,
+                on=clock.today(),
+                author=principal.subject,
+                nth=share.nth,
+            )
+        ],
+    )
+    events.contribution_pledged(session, pool, share)
+    session.flush()
+    session.expire(contributions, ["shares"])
+    return contributions
+
+
 def get_pool(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a pool, its members and where its money is."""
-    return _view(session, principal, access.pool(session, principal, command.pool_id))
+    return view(session, principal, access.pool(session, principal, command.pool_id))
 
 
-def _view(session: Session, principal: Principal, pool: Pool) -> dict[str, Any]:
+def view(session: Session, principal: Principal, pool: Pool) -> dict[str, Any]:
+    """Return a pool as a caller sees it: each council that is or was a member once, with its own sums."""
     balances = ledger_store.balances(session, pool.id)
+    memberships: dict[str, list[Member]] = {}
+    for member in sorted(pool.members, key=lambda member: (member.council, member.joins_on)):
+        memberships.setdefault(member.council, []).append(member)
 
-    def member_view(member: Member) -> dict[str, Any]:
-        shown = access.sees_everything(principal) or member.council == principal.council
+    def member_view(council: str, earlier: list[Member], last: Member) -> dict[str, Any]:
+        shown = access.sees_everything(principal) or council == principal.council
         return {
-            "council": member.council,
-            "name": councils.name_of(member.council),
-            "joins_on": member.joins_on,
-            "pledged_pence": ledger.outstanding_from(balances, member.council) if shown else None,
-            "received_pence": ledger.received_from(balances, member.council) if shown else None,
+            "council": council,
+            "name": councils.name_of(council),
+            "joins_on": last.joins_on,
+            "leaves_on": last.leaves_on,
+            "earlier": earlier,
+            "pledged_pence": ledger.outstanding_from(balances, council) if shown else None,
+            "received_pence": ledger.received_from(balances, council) if shown else None,
         }
 
     return {
@@ -111,7 +157,7 @@ def _view(session: Session, principal: Principal, pool: Pool) -> dict[str, Any]:
         "starts_on": pool.starts_on,
         "ends_on": pool.ends_on,
         "years": pool.years,
-        "members": [member_view(member) for member in sorted(pool.members, key=lambda member: member.council)],
+        "members": [member_view(council, each[:-1], each[-1]) for council, each in memberships.items()],
         "position": ledger.position(balances),
         "version": pool.version,
     }

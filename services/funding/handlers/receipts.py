@@ -1,12 +1,13 @@
 """Receipts: money of the councils that arrived, as a treasurer records it or finance reports it."""
 
+from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from services.funding import access, events, ledger, ledger_store
-from services.funding.domain import pools as pool_rules
+from services.funding.domain import membership, years
 from services.funding.domain import receipts as rules
 from services.funding.domain import records as record_rules
 from services.funding.models import Contribution, Member, Pool, Receipt
@@ -55,7 +56,7 @@ def list_receipts(session: Session, principal: Principal, command: Command) -> d
 def _is_recorded(session: Session, told: Command) -> bool:
     """Tell whether this very money is in some pool: told again, it need not fit the memberships of now."""
     same = (getattr(Receipt, name) == fact for name, fact in {**_facts(told), **_reference(told)}.items())
-    return bool(session.scalar(select(exists(select(Receipt.id).where(*same)))))
+    return bool(session.scalar(select(exists(select(Receipt.id).where(Receipt.reversed_at.is_(None), *same)))))
 
 
 def _only_pool(session: Session, told: Command) -> Pool:
@@ -74,14 +75,18 @@ def _record(session: Session, pool: Pool, money: Command, *, by: str) -> Receipt
 
     :param by: the subject of the person, or the name of the system, that says so.
     """
-    first = session.scalar(
+    recorded = session.scalars(
         select(Receipt).where(Receipt.pool_id == pool.id, Receipt.bank_reference == money.bank_reference)
-    )
-    if first is not None:
-        record_rules.check_same_facts("bank_reference", money.bank_reference, first, _facts(money))
-        return first
-    pool_rules.check_member(pool.members, money.council)
+    ).all()
+    for standing in recorded:
+        if standing.reversed_at is None:
+            record_rules.check_same_facts("bank_reference", money.bank_reference, standing, _facts(money))
+            return standing
+    nth = ledger_store.nth_receipt(session, pool.id, money.bank_reference)
+    record_rules.check_reference_is_free(money.bank_reference, used=nth is None)
+    membership.check_was_a_member(pool.members, money.council)
     record_rules.check_not_in_the_future("received_on", money.received_on, clock.today())
+    years.check_open("received_on", money.received_on, ledger_store.closed_through(session, pool.id))
     outstanding_pence = _outstanding(session, pool, money.council)
     unpledged_pence = ledger.unpledged_part(money.amount_pence, outstanding_pence)
     rules.check_still_takes(pool, money.received_on, unpledged_pence)
@@ -100,7 +105,7 @@ def _record(session: Session, pool: Pool, money: Command, *, by: str) -> Receipt
         recorded_at=clock.now(),
     )
     session.add(receipt)
-    _post(session, receipt, outstanding_pence)
+    _post(session, receipt, outstanding_pence, nth=nth or 1)
     events.contribution_recorded(session, pool, receipt)
     return receipt
 
@@ -115,12 +120,12 @@ def _reference(money: Command) -> dict[str, str]:
 
 def _pledges(session: Session, pool: Pool, council: str) -> dict[str, int]:
     """Return what a council pledged, in pence by financial year."""
-    rows = session.execute(
-        select(Contribution.year, Contribution.amount_pence).where(
-            Contribution.pool_id == pool.id, Contribution.council == council
-        )
-    )
-    return dict(rows.all())
+    pledges: dict[str, int] = defaultdict(int)
+    for share in session.scalars(
+        select(Contribution).where(Contribution.pool_id == pool.id, Contribution.council == council)
+    ):
+        pledges[share.year] += share.pledged_pence
+    return pledges
 
 
 def _outstanding(session: Session, pool: Pool, council: str) -> int:
@@ -129,7 +134,7 @@ def _outstanding(session: Session, pool: Pool, council: str) -> int:
     return ledger.outstanding_from(ledger_store.lock(session, pool.id, accounts), council)
 
 
-def _post(session: Session, receipt: Receipt, outstanding_pence: int) -> None:
+def _post(session: Session, receipt: Receipt, outstanding_pence: int, *, nth: int) -> None:
     transaction = ledger.receipt(
         council=receipt.council,
         amount_pence=receipt.amount_pence,
@@ -137,5 +142,6 @@ def _post(session: Session, receipt: Receipt, outstanding_pence: int) -> None:
         bank_reference=receipt.bank_reference,
         on=receipt.received_on,
         author=receipt.recorded_by,
+        nth=nth,
     )
     ledger_store.post(session, receipt.pool_id, [transaction])

@@ -1,12 +1,19 @@
 """Candidates: approved proposals that wait for an award, as their events tell of them."""
 
+from typing import Any
+
+import pytest
+
 from services.funding.models import Candidate
 from shared import ids
+from shared.errors import Forbidden
+from shared.security.principal import APPROVER, Principal
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
     EDINBURGH,
     FIFE,
+    NOW,
     TREASURER_ANN,
     Funding,
     content,
@@ -102,3 +109,25 @@ def test_they_come_in_pages(funding: Funding) -> None:
         cursor = page["next_cursor"]
     assert cursor is None
     assert seen == all_of_them
+
+
+def test_whoever_had_a_part_in_it_does_not_approve_its_award(funding: Funding) -> None:
+    """The approver handed it in, confirmed a part, decided or sat on the panel: in another role, the same person."""
+    ben = APPROVER_BEN.subject
+    word = {"council": FIFE, "revision": 2, "confirmed_at": NOW.isoformat(), "confirmed_by": ben}
+    parts: dict[str, dict[str, Any]] = {
+        "handed this proposal in": {"submitted_by": ben, "decided_by": "chair@panel.example"},
+        "confirmed your council's part": {"submitted_by": "lead@fife.example", "confirmations": [word]},
+        "decided on this proposal": {"decided_by": ben, "panel": [{"person": ben, "council": FIFE}]},
+        "sat on the panel": {"decided_by": "chair@panel.example", "panel": [{"person": ben}]},
+    }
+    pool_id = funding.funded_pool()
+    for said, people in parts.items():
+        proposal_id = ids.new_id()
+        funding.receive(proposal_approved(proposal_id, people))
+        award = funding.offer(pool_id, str(proposal_id))
+        with pytest.raises(Forbidden, match=said) as refusal:
+            funding.call(APPROVER_BEN, "approve_award", award_id=award["award_id"])
+        assert refusal.value.code == "two_people"
+    other = Principal("other@pool.example", frozenset({APPROVER}))
+    assert funding.call(other, "approve_award", award_id=award["award_id"])["approved_by"] == other.subject

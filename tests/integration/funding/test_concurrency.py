@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store, schemas
-from services.funding.handlers import awards, drawdowns, pools, receipts
+from services.funding.handlers import awards, drawdowns, instructions, membership, pools, receipts
 from services.funding.ledger import Posting, Transaction
 from services.funding.service import FundingService
 from shared import clock
@@ -20,6 +20,7 @@ from shared.councils import all_councils
 from shared.errors import Conflict
 from shared.fields import Command
 from shared.messaging.by_the_clock import jobs_of
+from shared.security.principal import APPROVER, Principal
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
@@ -29,8 +30,10 @@ from tests.support.funding import (
     TREASURER_ANN,
     Funding,
     contribution_received,
+    milestone_achieved,
     officer,
     payment_made,
+    proposer,
 )
 
 Work = Callable[[Session], Any]
@@ -97,16 +100,38 @@ def receive(pool_id: str, council: str, bank_reference: str) -> Work:
     return lambda session: receipts.record_receipt(session, TREASURER_ANN, command)
 
 
-def pay(award: dict[str, Any], payment_reference: str) -> Work:
+def pay(award: dict[str, Any], payment_reference: str, tranche: str = "alpha") -> Work:
     command: Command = schemas.RecordPayment().load(
         {
             "award_id": award["award_id"],
-            "tranche": "alpha",
+            "tranche": tranche,
             "payment_reference": payment_reference,
             "paid_on": "2026-06-01",
         }
     )
     return lambda session: drawdowns.record_payment(session, TREASURER_ANN, command)
+
+
+def approve(instruction: dict[str, Any], who: Principal = APPROVER_BEN) -> Work:
+    command: Command = schemas.ApproveInstruction().load({"instruction_id": instruction["instruction_id"]})
+    return lambda session: instructions.approve_instruction(session, who, command)
+
+
+def ask(kind: str, award: dict[str, Any], **arguments: Any) -> Work:
+    def asking(session: Session) -> Any:
+        # Loaded for each, since what the caller leaves open is settled in it.
+        schema = instructions.KINDS[kind].schema()
+        command: Command = schema.load({"award_id": award["award_id"], **arguments})
+        return instructions.request(session, TREASURER_ANN, kind, command)
+
+    return asking
+
+
+def request(award: dict[str, Any], tranche: str) -> Work:
+    command: Command = schemas.RequestDrawdown().load(
+        {"award_id": award["award_id"], "tranche": tranche, "evidence": "The assessment report."}
+    )
+    return lambda session: drawdowns.request_drawdown(session, proposer(EDINBURGH), command)
 
 
 def test_twenty_offers_share_what_is_there_for_four(funding: Funding) -> None:
@@ -201,6 +226,71 @@ def test_one_payment_reference_pays_one_tranche(funding: Funding) -> None:
     assert funding.position(pool_id)["paid"] == 10_000_00
 
 
+def test_an_instruction_asked_for_and_approved_many_times_at_once_happens_once(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.paid_award(pool_id)
+    facts = {"amount_pence": 4_000_00, "bank_reference": "BACS-9"}
+    asked = all_at_once(funding, [ask("return_underspend", award, **facts)] * 6)
+    assert {instruction.reference for instruction in asked} == {"I-2026-0001"}
+    again = funding.call(TREASURER_ANN, "return_underspend", award_id=award["award_id"], **facts)
+    approvers = [Principal(f"approver-{number}@pool.example", frozenset({APPROVER})) for number in range(6)]
+    results = all_at_once(funding, [approve(again, who) for who in approvers])
+    assert codes_of(results) == {"done": 1, "instruction_answered": 5}
+    assert len(funding.recorded("underspend_returned")) == 1
+    assert funding.position(pool_id)["paid"] == 6_000_00
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_clawbacks_that_race_with_a_payment_never_take_more_than_there_is(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.paid_award(pool_id)
+    asked = [
+        funding.call(
+            TREASURER_ANN, "claw_back", award_id=award["award_id"], amount_pence=10_000_00, reason="It was misspent."
+        )
+        for _ in range(4)
+    ]
+    funding.approved_drawdown(award, "live")
+    results = all_at_once(funding, [*map(approve, asked), pay(award, "PAY-2", "live")])
+    *clawed, paid = results
+    assert codes_of([paid]) == {"done": 1}
+    done = codes_of(clawed)["done"]
+    # The second ten thousand can be had only once the other tranche is paid; never the third.
+    assert done in (1, 2)
+    assert codes_of(clawed) == {"done": done, "more_than_was_paid": 4 - done}
+    assert funding.position(pool_id)["paid"] == 25_000_00 - done * 10_000_00
+    assert funding.ledger_is_sound(pool_id)
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_a_termination_that_races_with_a_payment_wins_or_says_why_not(funding: Funding, rounds: int) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.active_award(pool_id)
+    funding.approved_drawdown(award)
+    asked = funding.call(TREASURER_ANN, "terminate_award", award_id=award["award_id"], reason="Nobody uses it.")
+    works = [approve(asked), pay(award, "PAY-1")]
+    terminated, paid = all_at_once(funding, works[::-1] if rounds % 2 else works)[:: -1 if rounds % 2 else 1]
+    outcome = [*codes_of([terminated]), *codes_of([paid])]
+    assert outcome in (["done", "award_not_active"], ["instruction_outdated", "done"])
+    if outcome[0] == "done":
+        assert funding.position(pool_id) == {"available": 100_000_00, "received": 100_000_00}
+    else:
+        assert "Now it would mean" in terminated.message
+        assert funding.position(pool_id)["paid"] == 10_000_00
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_a_completion_that_races_with_a_request_wins_or_says_why_not(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    award = funding.active_award(pool_id)
+    funding.receive(milestone_achieved(award, "alpha"))
+    asked = funding.call(TREASURER_ANN, "complete_project", award_id=award["award_id"])
+    completed, requested = all_at_once(funding, [approve(asked), request(award, "alpha")])
+    outcome = [*codes_of([completed]), *codes_of([requested])]
+    assert outcome in (["done", "award_not_active"], ["drawdown_open", "done"])
+    assert funding.ledger_is_sound(pool_id)
+
+
 def test_postings_to_the_same_accounts_the_other_way_round_wait_in_one_order(funding: Funding) -> None:
     pool_id = UUID(funding.pool())
     councils = list(all_councils())[:10]
@@ -227,7 +317,10 @@ def test_postings_to_the_same_accounts_the_other_way_round_wait_in_one_order(fun
 
 @pytest.mark.parametrize("rounds", range(3))
 def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> None:
-    pool_id = funding.funded_pool(200_000_00)
+    pool_id = funding.funded_pool(300_000_00)
+    back, ended = funding.paid_award(pool_id), funding.paid_award(pool_id)
+    returned = funding.call(TREASURER_ANN, "return_underspend", award_id=back["award_id"], amount_pence=1_00)
+    completed = funding.call(TREASURER_ANN, "complete_project", award_id=ended["award_id"])
     accepted, declined, paid = (funding.approved_offer(pool_id) for _ in range(3))
     funding.call(officer(EDINBURGH), "accept_award", award_id=paid["award_id"])
     funding.approved_drawdown(paid | {"project_id": None})
@@ -239,6 +332,9 @@ def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> 
         accept(accepted),
         decline(declined),
         pay(paid, "PAY-1"),
+        approve(returned),
+        ask("claw_back", back, amount_pence=1_00, reason="It was misspent."),
+        approve(completed),
         *(receive(pool_id, council, f"BACS-{council}") for council in (EDINBURGH, ABERDEENSHIRE, FIFE)),
         lambda session: pools.set_contributions(session, TREASURER_ANN, contributions),
     ]
@@ -247,3 +343,78 @@ def test_everything_at_once_deadlocks_nowhere(funding: Funding, rounds: int) -> 
     pool = funding.call(APPROVER_BEN, "get_pool", pool_id=pool_id)
     sequences = [event.sequence for event in funding.recorded() if event.subject == pool_id]
     assert sequences == list(range(1, pool["version"] + 1))
+
+
+def leave(pool_id: str, council: str) -> Work:
+    command: Command = schemas.RemoveMember().load({"pool_id": pool_id, "council": council, "leaves_on": "2026-05-31"})
+    return lambda session: membership.remove_member(session, TREASURER_ANN, command)
+
+
+def has_left(funding: Funding, pool_id: str, council: str) -> dict[str, Any]:
+    """Let a council leave; returns the instruction by which it is refunded, which waits."""
+    funding.call(TREASURER_ANN, "remove_member", pool_id=pool_id, council=council, leaves_on="2026-05-31")
+    return funding.call(TREASURER_ANN, "refund_leaver", pool_id=pool_id, council=council)
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_a_refund_that_races_with_offers_and_receipts_is_what_was_approved_or_is_asked_for_again(
+    funding: Funding, rounds: int
+) -> None:
+    pool_id = funding.pool()
+    for council in (EDINBURGH, FIFE):
+        funding.receipt(pool_id, council=council, amount_pence=50_000_00)
+    refund = has_left(funding, pool_id, FIFE)
+    offers = [offer(pool_id, funding.candidate()) for _ in range(4)]
+    receipts = [receive(pool_id, EDINBURGH, f"BACS-{number}") for number in range(2)]
+    results = all_at_once(funding, [*offers, approve(refund), approve(refund), *receipts])
+    codes = codes_of(results)
+    position = funding.position(pool_id)
+    refunded_pence = 102_000_00 - position["received"]
+    assert refunded_pence in (0, 50_000_00)
+    assert len(funding.recorded("leaver_refunded")) == (refunded_pence > 0)
+    # Either nothing had moved when it was approved, or both approvals were told that something had.
+    assert codes["instruction_outdated"] == (0 if refunded_pence else 2)
+    assert codes["instruction_answered"] == (1 if refunded_pence else 0)
+    assert position["available"] + position["reserved"] == position["received"]
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_an_offer_and_the_leave_of_its_lead_council_exclude_each_other(funding: Funding) -> None:
+    for _ in range(4):
+        pool_id = funding.funded_pool()
+        results = all_at_once(funding, [offer(pool_id, funding.candidate()), leave(pool_id, EDINBURGH)])
+        codes = codes_of(results)
+        assert codes["done"] == 1
+        assert codes["leads_an_award"] + codes["leaves_the_pool"] == 1
+
+
+@pytest.mark.parametrize("rounds", range(3))
+def test_a_receipt_that_races_with_the_closing_of_its_year_is_in_the_figures_or_refused(
+    funding: Funding, at: clock.FixedClock, rounds: int
+) -> None:
+    pool_id = funding.funded_pool()
+    at.at = datetime(2027, 4, 2, 9, tzinfo=UTC)
+    closing = funding.call(TREASURER_ANN, "close_year", pool_id=pool_id, year="2026-27")
+    receipts = [receive(pool_id, EDINBURGH, f"BACS-{number}") for number in range(3)]
+    codes = codes_of(all_at_once(funding, [*receipts, approve(closing), approve(closing)]))
+    year = funding.call(TREASURER_ANN, "get_year", pool_id=pool_id, year="2026-27")
+    received_pence = funding.position(pool_id)["received"]
+    assert year["total"]["received_pence"] == received_pence
+    if year["closed_at"]:
+        assert (codes["year_closed"], codes["instruction_answered"]) == (3, 1)
+    else:
+        assert (codes["done"], codes["instruction_outdated"]) == (3, 2)
+    assert funding.ledger_is_sound(pool_id)
+
+
+def test_a_payment_reversed_many_times_at_once_is_reversed_once(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    funding.paid_award(pool_id)
+    number = funding.transactions(pool_id)[-1]["number"]
+    asked = funding.call(
+        TREASURER_ANN, "reverse_transaction", pool_id=pool_id, number=number, reason="It went to another council."
+    )
+    codes = codes_of(all_at_once(funding, [approve(asked)] * 6))
+    assert codes == {"done": 1, "instruction_answered": 5}
+    assert funding.position(pool_id)["committed"] == 25_000_00
+    assert funding.ledger_is_sound(pool_id)

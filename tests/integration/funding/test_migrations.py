@@ -70,6 +70,30 @@ def test_receipts_of_before_are_flagged_as_they_would_have_been(open_database: O
         assert flagged() == before
 
 
+def test_what_has_ended_goes_there_and_back(funding: Funding) -> None:
+    pool_id = funding.funded_pool()
+    completed, terminated, taken_up = (funding.paid_award(pool_id) for _ in range(3))
+    funding.carried_out("complete_project", completed)
+    funding.carried_out("return_underspend", completed, amount_pence=1_00)
+    for award in (terminated, taken_up):
+        funding.approved_drawdown(award, "live")
+        funding.carried_out("terminate_award", award, reason="The supplier withdrew its product.")
+    again = funding.offer(pool_id, taken_up["proposal_id"])
+    config = _config(funding.database)
+    command.downgrade(config, "0005")
+    command.upgrade(config, "head")
+    listed = funding.call(TREASURER_ANN, "list_awards", pool_id=pool_id)["items"]
+    states = {award["award_id"]: award["state"] for award in listed}
+    assert states == {
+        completed["award_id"]: "active",
+        terminated["award_id"]: "active",
+        taken_up["award_id"]: "declined",
+        again["award_id"]: "offered",
+    }
+    assert [tranche["state"] for tranche in listed[1]["tranches"]] == ["paid", "locked"]
+    assert funding.ledger_is_sound(pool_id)
+
+
 def _config(database: Database) -> Config:
     config = Config()
     config.set_main_option("script_location", "services.funding:migrations")

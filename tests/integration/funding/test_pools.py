@@ -67,10 +67,20 @@ def test_councils_join(funding: Funding) -> None:
             "council": EDINBURGH,
             "name": "City of Edinburgh",
             "joins_on": "2027-01-01",
+            "leaves_on": None,
+            "earlier": [],
             "pledged_pence": 0,
             "received_pence": 0,
         },
-        {"council": FIFE, "name": "Fife", "joins_on": "2026-04-01", "pledged_pence": 0, "received_pence": 0},
+        {
+            "council": FIFE,
+            "name": "Fife",
+            "joins_on": "2026-04-01",
+            "leaves_on": None,
+            "earlier": [],
+            "pledged_pence": 0,
+            "received_pence": 0,
+        },
     ]
     joined = funding.recorded("member_joined")
     assert [(event.sequence, event.data) for event in joined] == [

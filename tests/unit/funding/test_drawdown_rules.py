@@ -31,6 +31,7 @@ AT_EACH_STATE = {
         state=TrancheState.APPROVED, requested_by=LEAD.subject, approved_by=APPROVER_BEN.subject, approved_at=NOW
     ),
     TrancheState.PAID: ATranche(state=TrancheState.PAID),
+    TrancheState.CANCELLED: ATranche(state=TrancheState.CANCELLED),
 }
 
 

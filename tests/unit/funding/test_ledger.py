@@ -1,6 +1,7 @@
 """The ledger's rules: examples, and any sequence of flows against a model of plain sums."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from uuid import UUID
 
@@ -101,6 +102,25 @@ def test_what_a_receipt_brings_beyond_the_pledge_comes_from_outside() -> None:
 def test_money_cannot_be_moved_backwards() -> None:
     with pytest.raises(ValueError, match="cannot move"):
         ledger.reserve(award_id=AWARD, proposal_id=PROPOSAL, amount_pence=-1, on=DAY, author="ann")
+
+
+def test_money_that_comes_in_has_one_key_for_each_bank_reference() -> None:
+    def back(bank_reference: str | None) -> ledger.ComingBack:
+        return ledger.ComingBack(
+            instruction_id=AWARD,
+            award_id=AWARD,
+            project_id=PROJECT,
+            amount_pence=1,
+            bank_reference=bank_reference,
+            on=DAY,
+            author="ann",
+            approver="ben",
+        )
+
+    assert {flow(back("BACS-1")).key for flow in (ledger.returned, ledger.clawed_back)} == {
+        receipt(1, outstanding_pence=0).key
+    }
+    assert ledger.returned(back(None)).key != ledger.clawed_back(back(None)).key
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -216,6 +236,41 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         if could:
             self.move("committed", "paid", paid_pence)
+
+    @rule(award=committed)
+    def decommit(self, award: Commitment) -> None:
+        award_id, project_id, _ = award
+        left_pence = self.balances[f"committed:{project_id}"]
+        if left_pence:
+            assert self.apply(
+                ledger.decommit(
+                    award_id=award_id,
+                    project_id=project_id,
+                    amount_pence=left_pence,
+                    on=DAY,
+                    author="ann",
+                    approver="ben",
+                )
+            )
+            self.move("committed", "available", left_pence)
+
+    @rule(award=committed, amount_pence=amounts, flow=st.sampled_from([ledger.returned, ledger.clawed_back]))
+    def come_back(self, award: Commitment, amount_pence: int, flow: Callable[[ledger.ComingBack], Transaction]) -> None:
+        award_id, project_id, _ = award
+        could = self.balances.get(f"paid:{project_id}", 0) >= amount_pence
+        back = ledger.ComingBack(
+            instruction_id=ids.new_id(),
+            award_id=award_id,
+            project_id=project_id,
+            amount_pence=amount_pence,
+            bank_reference=None,
+            on=DAY,
+            author="ann",
+            approver="ben",
+        )
+        assert could == self.apply(flow(back))
+        if could:
+            self.move("paid", "available", amount_pence)
 
     @invariant()
     def money_is_only_moved(self) -> None:

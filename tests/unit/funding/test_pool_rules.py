@@ -5,8 +5,8 @@ from datetime import date
 import pytest
 
 from services.funding.domain import pools, records
-from shared.errors import CommonwealError, Conflict, Invalid
-from tests.support.funding import ABERDEENSHIRE, EDINBURGH, FIFE, AMember
+from shared.errors import CommonwealError, Invalid
+from tests.support.funding import EDINBURGH, FIFE, AMember
 
 STARTS_ON, ENDS_ON = date(2026, 4, 1), date(2029, 3, 31)
 
@@ -33,33 +33,6 @@ def test_other_days_are_refused(starts_on: date, ends_on: date, field: str) -> N
     with pytest.raises(Invalid) as refusal:
         pools.check_pool_years(starts_on, ends_on)
     assert list(refusal.value.fields) == [field]
-
-
-def test_a_council_joins_once() -> None:
-    members = [AMember(EDINBURGH)]
-    pools.check_joining(members, FIFE, STARTS_ON, STARTS_ON, ENDS_ON)
-    with pytest.raises(Conflict) as refusal:
-        pools.check_joining(members, EDINBURGH, ENDS_ON, STARTS_ON, ENDS_ON)
-    assert refusal.value.code == "already_member"
-    assert "City of Edinburgh" in refusal.value.message
-
-
-@pytest.mark.parametrize("joins_on", [date(2026, 3, 31), date(2029, 4, 1)])
-def test_a_council_joins_while_there_is_a_pool(joins_on: date) -> None:
-    with pytest.raises(Invalid) as refusal:
-        pools.check_joining([], EDINBURGH, joins_on, STARTS_ON, ENDS_ON)
-    assert list(refusal.value.fields) == ["joins_on"]
-
-
-def test_members_of_a_year_have_joined_by_its_last_day() -> None:
-    members = [
-        AMember(FIFE, date(2028, 3, 31)),
-        AMember(EDINBURGH, STARTS_ON),
-        AMember(ABERDEENSHIRE, date(2028, 4, 1)),
-    ]
-    assert pools.members_during(members, "2026-27") == [EDINBURGH]
-    assert pools.members_during(members, "2027-28") == [EDINBURGH, FIFE]
-    assert pools.members_during(members, "2028-29") == [ABERDEENSHIRE, EDINBURGH, FIFE]
 
 
 def test_contributions_are_for_the_years_of_the_pool() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.funding.domain import awards, drawdowns
 from services.funding.domain.awards import AwardState
 from services.funding.domain.drawdowns import TrancheState
+from services.funding.domain.people import Part, parts_of
 from shared import ids
 from shared.errors import CommonwealError, Forbidden
 from shared.security.principal import APPROVER, PROPOSER, S95_OFFICER, TREASURER, Principal
@@ -83,3 +84,25 @@ def test_each_pair_is_refused_to_one_person(award: dict[str, Any], tranche: dict
     with pytest.raises(Forbidden) as refusal:
         ACTIONS[action](award_facts, ATranche(**tranche), PEOPLE[SUBJECTS[0]])
     assert refusal.value.code == "two_people"
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (Part.HANDED_IN, "You handed this proposal in"),
+        (Part.CONFIRMED, "You confirmed your council's part in this proposal"),
+        (Part.DECIDED, "You decided on this proposal"),
+        (Part.SAT_ON_THE_PANEL, "You sat on the panel that decided on this proposal"),
+    ],
+)
+def test_whoever_had_a_part_in_the_proposal_does_not_approve_the_offer(part: Part, said: str) -> None:
+    award = AnAward(offered_by="dee@edinburgh.example", parts=parts_of([(part, SUBJECTS[0])]))
+    with pytest.raises(Forbidden, match=f"{said}, so a second person must approve the offer") as refusal:
+        awards.approve_award(award, by=PEOPLE[SUBJECTS[0]], at=NOW)
+    assert refusal.value.code == "two_people"
+    awards.approve_award(award, by=PEOPLE[SUBJECTS[1]], at=NOW)
+
+
+def test_the_first_of_several_parts_is_told_and_nobody_has_none() -> None:
+    people = [(Part.HANDED_IN, None), (Part.CONFIRMED, "ann"), (Part.DECIDED, "ann"), (Part.DECIDED, "ben")]
+    assert parts_of(people) == {"ann": Part.CONFIRMED, "ben": Part.DECIDED}

@@ -14,7 +14,7 @@ from shared.storage.alterations import altering
 from shared.storage.types import Json, Pence
 
 revision = "0011"
-down_revision = "0005"
+down_revision = "0008"
 
 _receipts = sa.table(
     "receipts",
