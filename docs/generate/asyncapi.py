@@ -8,7 +8,7 @@ import yaml
 
 from docs.generate.glossary import purpose_of
 from docs.generate.json_schema import JsonSchema, definitions_for, of_schema
-from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, EventType
+from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, SYSTEMS, EventType
 from shared.messaging.events import MAX_ID_LENGTH
 from shared.messaging.topology import exchange_of, queue_of, topology
 from tests.support.samples import samples_of
@@ -28,7 +28,7 @@ _WHOLE_NUMBER = {"type": "string", "pattern": "^[0-9]{1,18}$"}
 HEADERS: JsonSchema = {
     "description": "The attributes of a CloudEvent in binary mode. Others may stand beside them.",
     "type": "object",
-    "required": ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time", "ce-sequence"],
+    "required": ["ce-specversion", "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time"],
     "properties": {
         "ce-specversion": {"description": "The version of CloudEvents.", "const": "1.0"},
         "ce-id": {
@@ -37,12 +37,15 @@ HEADERS: JsonSchema = {
             "minLength": 1,
             "maxLength": MAX_ID_LENGTH,
         },
-        "ce-source": {"description": "The service that owns the fact.", "type": "string"},
+        "ce-source": {"description": "The service or system that owns the fact.", "type": "string"},
         "ce-type": {"description": "The event type with its version.", "type": "string"},
         "ce-subject": {"description": "The id of what it happened to.", "type": "string", "minLength": 1},
         "ce-time": {"description": "When it was recorded.", "type": "string", "format": "date-time"},
         "ce-sequence": {
-            "description": "The version of the subject after the event: later events have larger numbers.",
+            "description": (
+                "The version of the subject after the event: later events have larger numbers. A system that is no"
+                " service may leave it out."
+            ),
             **_WHOLE_NUMBER,
         },
         "traceparent": {"description": "The trace that it belongs to, by W3C Trace Context.", "type": "string"},
@@ -68,7 +71,7 @@ def document() -> dict[str, Any]:
             "version": PROJECT["version"],
             "description": DESCRIPTION,
             "license": {"name": PROJECT["license"]},
-            "tags": [{"name": source} for source in SOURCES],
+            "tags": [{"name": source, "description": _who(source)} for source in SOURCES],
         },
         "defaultContentType": "application/json",
         "servers": {
@@ -105,6 +108,10 @@ def document() -> dict[str, Any]:
             },
         },
     }
+
+
+def _who(source: str) -> str:
+    return "A system of the partnership's, in any language." if source in SYSTEMS else "A service of Commonweal."
 
 
 def _names() -> list[tuple[str, str]]:
@@ -206,6 +213,7 @@ def _message(kind: EventType) -> dict[str, Any]:
         "headers": {
             "type": "object",
             "allOf": [{"$ref": "#/components/schemas/CloudEventHeaders"}],
+            **({"required": ["ce-sequence"]} if kind.is_numbered else {}),
             "properties": {"ce-source": {"const": kind.source}, "ce-type": {"const": kind.type}},
         },
         "payload": of_schema(kind.schema()),

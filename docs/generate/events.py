@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from marshmallow import Schema
 
 from docs.generate.field_text import limits, spaced, table, type_of
 from docs.generate.glossary import meaning_of, purpose_of
 from docs.generate.json_schema import nested_schema
-from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, EventType
+from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, SYSTEMS, EventType
 from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
 from tests.support.samples import Sample, samples_of
@@ -18,9 +19,9 @@ HEADER = "<!-- Written by `make docs` from shared/events and tests/contract/samp
 INTRODUCTION = """\
 # Events
 
-What a service has done, it tells as an event. An event carries everything that its readers need, so nobody has to ask
-back. [asyncapi.yaml](asyncapi.yaml) says the same for programs, and `tests/contract/samples` has messages as they were
-recorded.
+What a service has done, it tells as an event; what has happened to the money, the partnership's finance system. An
+event carries everything that its readers need, so nobody has to ask back. [asyncapi.yaml](asyncapi.yaml) says the same
+for programs, and `tests/contract/samples` has messages as they were recorded.
 
 {overview}
 
@@ -37,13 +38,14 @@ such as `{exchange}`, with its short name as the routing key. The exchanges are 
 | `user_id` | `{sample.headers[ce-source]}` | the broker user that published it; RabbitMQ refuses another's name |
 | `ce-specversion` | `{sample.headers[ce-specversion]}` | the version of CloudEvents |
 | `ce-id` | `{sample.headers[ce-id]}` | with `ce-source` the event's identity: at most {max_id_length} characters |
-| `ce-source` | `{sample.headers[ce-source]}` | the service that owns the fact and alone publishes it |
+| `ce-source` | `{sample.headers[ce-source]}` | the service or system that owns the fact and alone publishes it |
 | `ce-type` | `{sample.headers[ce-type]}` | the event type and its version |
 | `ce-subject` | `{sample.headers[ce-subject]}` | the id of what it happened to: the {subject} |
 | `ce-time` | `{sample.headers[ce-time]}` | when it was recorded |
 | `ce-sequence` | `{sample.headers[ce-sequence]}` | the version of the subject after the event, a whole number |
 
-All of these attributes are needed. Other headers may stand beside them, such as `traceparent`.
+All of these attributes are needed, but for `ce-sequence` in the events of a system that is no service ({systems}):
+an accounts system counts no versions of a council. Other headers may stand beside them, such as `traceparent`.
 
 ## Consume events
 
@@ -72,7 +74,24 @@ amqplib.
 - A body has at most {max_body_bytes:,} bytes.
 - What is refused (no CloudEvent, unknown type or version, data that break the tables, another's event) is not lost: it
   goes to the dead letters of each service that consumes the event, such as `{dead_letters}`, with the reason in its
-  headers.
+  headers. So does what can be read and must not be: money of a council that is no member, a payment that nobody
+  approved. The reason says what to do; corrected, the event may keep its `ce-id`, and when the fault was not in it, an
+  operator [replays it](runbooks/dead-letters.md).
+
+### From an accounts system
+
+Finance reports money under a broker user of its own, which `commonweal-ops access apply` makes: to `{finance}`, and
+nowhere else ([who may do what](runbooks/access.md)). This is all of it, with [pika](https://pika.readthedocs.io):
+
+```python
+{program}```
+
+```
+{calls}
+```
+
+An event that is reported twice under one `ce-id` counts once, and so does the same bank or payment reference under
+another; the same reference with another sum, day, council or tranche is laid aside.
 
 ## How fields are written
 
@@ -96,6 +115,16 @@ def text() -> str:
     return HEADER + "\n".join([_introduction(), *(_of_source(source) for source in SOURCES), _of_parts()])
 
 
+#: What an accounts system runs; a test does too.
+PROGRAM = Path(__file__).parents[2] / "examples" / "finance" / "report.py"
+CALLS = """\
+python report.py "$AMQP_URI" contribution_received S12000036 GL-2026-004711 \\
+  '{"council": "S12000036", "amount_pence": 25000000, "bank_reference": "BACS 29MAY 0042", "received_on": "2026-05-29"}'
+python report.py "$AMQP_URI" payment_made 01a20bde-78ca-7200-845c-10e9e36b6732 GL-2026-004788 \\
+  '{"award_id": "01a20bde-78ca-7200-845c-10e9e36b6732", "tranche": "alpha", "amount_pence": 10000000,
+    "payment_reference": "PAY 01JUN 0007", "paid_on": "2026-06-01"}'"""
+
+
 def _introduction() -> str:
     kind = EVENT_TYPES["commonweal.funding.project_funded.v1"]
     sample = samples_of(kind.type)[0]
@@ -107,6 +136,10 @@ def _introduction() -> str:
         subject="award",
         max_id_length=MAX_ID_LENGTH,
         max_body_bytes=MAX_BODY_BYTES,
+        systems=", ".join(f"`{system}`" for system in SYSTEMS),
+        finance=exchange_of("finance"),
+        program=PROGRAM.read_text(),
+        calls=CALLS,
     )
 
 

@@ -18,6 +18,7 @@ from services.funding.models import (
     LedgerTransaction,
     Member,
     Pool,
+    Receipt,
     Tranche,
 )
 from shared.errors import Conflict, NotFound
@@ -67,6 +68,16 @@ def transactions(principal: Principal) -> ColumnElement[bool]:
     council = str(_own_council(principal))
     own_accounts = [ledger.council_account(council), ledger.pledged_account(council)]
     return LedgerTransaction.postings.any(LedgerPosting.account.has(LedgerAccount.name.in_(own_accounts)))
+
+
+@enforces(
+    "receipts",
+    "Treasurer, approver, CDO and operator: every receipt. A council's people: of the pools of which their council is a"
+    " member, its own receipts.",
+)
+def receipts(principal: Principal) -> ColumnElement[bool]:
+    """Return the condition that a receipt, of a pool that the caller may know of, meets when it may be read."""
+    return true() if sees_everything(principal) else Receipt.council == _own_council(principal)
 
 
 @enforces(
@@ -156,6 +167,11 @@ def award(session: Session, principal: Principal, award_id: UUID, *, lock: bool 
     if found is None:
         raise NotFound("no_such_award", "There is no award with this award_id that you may see; check the id.")
     return found
+
+
+def locked_pool(session: Session, pool_id: UUID) -> Pool | None:
+    """Return a pool, if there is one, and hold its row until the transaction ends."""
+    return session.get(Pool, pool_id, populate_existing=True, with_for_update=ROW_LOCK)
 
 
 def locked_award(session: Session, award_id: UUID) -> Award | None:

@@ -136,6 +136,8 @@ def contribution_recorded(session: Session, pool: Pool, receipt: Receipt) -> Non
             "council": receipt.council,
             "amount_pence": receipt.amount_pence,
             "unpledged_pence": receipt.unpledged_pence,
+            "still_owed_pence": receipt.still_owed_pence,
+            "flag": receipt.flag,
             "bank_reference": receipt.bank_reference,
             "received_on": receipt.received_on,
         },

@@ -28,6 +28,7 @@ from services.funding import ledger
 from services.funding.domain.awards import ENDED_AWARD_STATES, LIVE_AWARD_STATES, WITH_PROJECT, AwardState
 from services.funding.domain.drawdowns import TrancheState
 from services.funding.domain.instructions import STANDING_INSTRUCTION_STATES, InstructionState
+from services.funding.domain.receipts import ReceiptFlag
 from shared import councils, periods
 from shared.proposal_content import councils_of
 from shared.storage.references import ReferenceCounterColumns
@@ -41,8 +42,8 @@ SUBJECT_LENGTH = 128
 MONEY_BACK = "money_back"
 
 
-def _one_of(states: Iterable[str]) -> str:
-    return f"state IN ({', '.join(repr(str(state)) for state in states)})"
+def _one_of(states: Iterable[str], column: str = "state") -> str:
+    return f"{column} IN ({', '.join(repr(str(state)) for state in states)})"
 
 
 def _unless_reversed(table: str, *columns: str) -> Index:
@@ -182,9 +183,11 @@ class Contribution(Base):
 
 
 class Receipt(Base):
-    """A council's money that arrived. ``unpledged_pence`` is the part that went beyond what was pledged.
+    """A council's money that arrived, and how it stood to the pledge then.
 
-    A bank reference counts once in a pool; once its receipt is reversed, it may be recorded again.
+    ``unpledged_pence`` is the part that went beyond what was pledged, ``still_owed_pence`` what it left unpaid of the
+    year that it went towards. A bank reference counts once in a pool; once its receipt is reversed, it may be recorded
+    again.
     """
 
     __tablename__ = "receipts"
@@ -194,6 +197,8 @@ class Receipt(Base):
     council: Mapped[str] = mapped_column(String(GSS_LENGTH))
     amount_pence: Mapped[int] = mapped_column(Pence)
     unpledged_pence: Mapped[int] = mapped_column(Pence)
+    still_owed_pence: Mapped[int] = mapped_column(Pence)
+    flag: Mapped[str] = mapped_column(String(16))
     bank_reference: Mapped[str] = mapped_column(String(64))
     received_on: Mapped[date]
     recorded_by: Mapped[str] = mapped_column(String(SUBJECT_LENGTH))
@@ -204,6 +209,9 @@ class Receipt(Base):
         _unless_reversed("receipts", "pool_id", "bank_reference"),
         CheckConstraint("amount_pence > 0", name="amount_above_zero"),
         CheckConstraint("unpledged_pence BETWEEN 0 AND amount_pence", name="unpledged_is_a_part"),
+        CheckConstraint("still_owed_pence >= 0", name="still_owed_not_below_zero"),
+        CheckConstraint("unpledged_pence = 0 OR still_owed_pence = 0", name="not_over_and_owed"),
+        CheckConstraint(_one_of(ReceiptFlag, "flag"), name="flag_known"),
     )
 
 

@@ -8,6 +8,7 @@ from services.funding.allocation import Scheme
 from services.funding.domain.awards import AwardState
 from services.funding.domain.bank_statements import MAX_LETTERS
 from services.funding.domain.instructions import InstructionState
+from services.funding.domain.receipts import ReceiptFlag
 from shared.fields import (
     MAX_PENCE,
     CommandSchema,
@@ -30,7 +31,9 @@ MAX_VERSION = 1_000_000
 MAX_NUMBER = 2**31 - 1
 
 
-def _one_of(choices: type[Scheme] | type[AwardState] | type[InstructionState]) -> validate.OneOf:
+def _one_of(
+    choices: type[Scheme] | type[AwardState] | type[InstructionState] | type[ReceiptFlag],
+) -> validate.OneOf:
     return validate.OneOf([str(choice) for choice in choices], error="Choose one of: {choices}.")
 
 
@@ -105,6 +108,15 @@ class RecordReceipt(CommandSchema):
     amount_pence = Pence(required=True)
     bank_reference = Text(required=True, max_length=64)
     received_on = Day(required=True)
+
+
+class ListReceipts(PageRequest):
+    """Name a pool and a page of its receipts; choose by council, by the year of the day on which they came, by flag."""
+
+    pool_id = Id(required=True)
+    council = Gss(load_default=None, allow_none=True)
+    year = FinancialYear(load_default=None, allow_none=True)
+    flag = fields.String(load_default=None, allow_none=True, validate=_one_of(ReceiptFlag))
 
 
 class GetPool(CommandSchema):
@@ -283,17 +295,31 @@ class ContributionsView(Schema):
 
 
 class ReceiptView(Schema):
-    """A council's money that arrived; ``unpledged_pence`` is the part that went beyond what was pledged."""
+    """A council's money that arrived, and how it stands to the pledge.
+
+    The ``flag`` is ``exact`` for the whole of one year or more, ``partial`` when something of a year is still owed,
+    ``over`` when a part went beyond what was pledged, and ``unpledged`` when all of it did. Pledges are settled in the
+    order of their years.
+    """
 
     receipt_id = Id(attribute="id")
     pool_id = Id()
     council = Gss()
     amount_pence = Pence()
     unpledged_pence = Pence(minimum=0)
+    still_owed_pence = Pence(minimum=0)
+    flag = fields.String()
     bank_reference = fields.String()
     received_on = Day()
     recorded_by = fields.String()
     recorded_at = Moment()
+
+
+class ReceiptPage(Schema):
+    """A page of receipts, in the order in which they were recorded."""
+
+    items = fields.List(fields.Nested(ReceiptView))
+    next_cursor = fields.String(allow_none=True)
 
 
 class YearFiguresView(Schema):

@@ -15,6 +15,7 @@ from services.funding.handlers import (
     instructions,
     membership,
     pools,
+    receipts,
     reconciling,
     statements,
     years,
@@ -78,7 +79,12 @@ class FundingService:
     @rpc(schemas.RecordReceipt, schemas.ReceiptView, roles={TREASURER}, scope=access.pools)
     def record_receipt(self, session: Session, principal: Principal, command: Command) -> Any:
         """Record that a council's money arrived."""
-        return pools.record_receipt(session, principal, command)
+        return receipts.record_receipt(session, principal, command)
+
+    @rpc(schemas.ListReceipts, schemas.ReceiptPage, roles=READERS, scope=access.receipts, reads=True)
+    def list_receipts(self, session: Session, principal: Principal, command: Command) -> Any:
+        """Return a page of a pool's receipts and how each stands to the pledge."""
+        return receipts.list_receipts(session, principal, command)
 
     @rpc(schemas.GetPool, schemas.PoolInTimeView, roles=READERS, scope=access.pools, reads=True)
     def get_pool(self, session: Session, principal: Principal, command: Command) -> Any:
@@ -246,7 +252,7 @@ class FundingService:
         """Return a page of a pool's instructions."""
         return instructions.list_instructions(session, principal, command)
 
-    # Events of other services
+    # Events of other services, and of finance
 
     @event_handler("proposals", "proposal_approved")
     def mirror_approved(self, session: Session, event: Event) -> None:
@@ -262,3 +268,13 @@ class FundingService:
     def unlock_tranche(self, session: Session, event: Event) -> None:
         """Let the tranche of an achieved milestone be claimed."""
         drawdowns.unlock_tranche(session, event)
+
+    @event_handler("finance", "contribution_received")
+    def receive_contribution(self, session: Session, event: Event) -> None:
+        """Record a council's money that finance reports."""
+        receipts.receive_contribution(session, event)
+
+    @event_handler("finance", "payment_made")
+    def receive_payment(self, session: Session, event: Event) -> None:
+        """Record a payment that finance reports."""
+        drawdowns.receive_payment(session, event)

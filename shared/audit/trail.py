@@ -109,19 +109,21 @@ def record_by_the_clock(session: Session, name: str, objects: Mapping[str, objec
 
 def record_refused_event(
     session: Session,
-    reason: str,
+    outcome: str,
     *,
+    error: str = "Refused",
     event_type: str | None,
     source: str | None,
     event_id: str | None,
     subject: str | None,
     publisher: str | None,
 ) -> None:
-    """Add a row for a message that was refused before any handler saw it.
+    """Add a row for a message that goes to the dead letters: unread, or because its handler will not have it.
 
     What it says of itself is not believed, and kept printable and short.
 
-    :param reason: a word for a program, such as ``schema`` or ``publisher``.
+    :param outcome: a word for a program: ``schema`` or ``publisher``, or the code of the error of its handler.
+    :param error: that error's type.
     :param publisher: the broker's user who published it, as far as the broker vouches for one.
     """
     claims = {"event_id": event_id, "source": source, "subject": subject}
@@ -129,8 +131,8 @@ def record_refused_event(
         session,
         "event",
         printable(event_type or "unknown", MAX_METHOD_LENGTH),
-        outcome=reason,
-        error="Refused",
+        outcome=outcome,
+        error=error,
         subject=publisher and printable(publisher, MAX_SUBJECT_LENGTH),
         council=None,
         roles=[],

@@ -10,7 +10,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, fields
 
-from shared.events import funding, outcomes, proposals
+from shared.events import finance, funding, outcomes, proposals
 from shared.fields import flatten
 
 
@@ -18,7 +18,7 @@ from shared.fields import flatten
 class EventType:
     """One event type in one version.
 
-    :param source: the service that owns the fact and alone may publish it.
+    :param source: the service or system that owns the fact and alone may publish it.
     :param name: the short name, past tense; the routing key.
     :param version: counts from 1.
     :param schema: the marshmallow schema of the event's data.
@@ -33,6 +33,11 @@ class EventType:
     def type(self) -> str:
         """The CloudEvents ``type``."""
         return f"commonweal.{self.source}.{self.name}.v{self.version}"
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its events carry a ``sequence``: a system need not know how often we heard of what they are about."""
+        return self.source not in SYSTEMS
 
     def dump(self, data: dict[str, Any]) -> dict[str, Any]:
         """Turn Python values into the event's JSON data; producers are strict.
@@ -83,12 +88,13 @@ _ALL = [
     *_types("proposals", *proposals.EVENTS),
     *_types("funding", *funding.EVENTS),
     *_types("outcomes", *outcomes.EVENTS),
+    *_types("finance", *finance.EVENTS),
 ]
 
 #: Every event type by its CloudEvents ``type``.
 EVENT_TYPES: dict[str, EventType] = {event_type.type: event_type for event_type in _ALL}
 
-#: Who publishes events.
+#: Who publishes events: services, and systems whose events have a schema.
 SOURCES: tuple[str, ...] = tuple(dict.fromkeys(event_type.source for event_type in _ALL))
 
 #: The partnership's own systems, and the short names of the events that each alone may publish.
@@ -113,6 +119,8 @@ SUBSCRIPTIONS: dict[str, tuple[tuple[str, str], ...]] = {
         ("proposals", "proposal_approved"),
         ("proposals", "proposal_withdrawn"),
         ("outcomes", "milestone_achieved"),
+        ("finance", "contribution_received"),
+        ("finance", "payment_made"),
     ),
     "outcomes": (("funding", "project_funded"),),
 }

@@ -5,6 +5,9 @@ from marshmallow import Schema, fields, validate
 from shared.fields import MAX_PENCE, Day, FinancialYear, Gss, Id, Items, Key, Moment, Pence, Text, WholeNumber
 from shared.proposal_content import ProposalContent
 
+#: How a receipt stands to what its council had pledged.
+RECEIPT_FLAGS = ("exact", "partial", "over", "unpledged")
+
 
 class PoolOpened(Schema):
     """Councils put their money together for the financial years named."""
@@ -113,12 +116,18 @@ class ContributionPledged(Schema):
 
 
 class ContributionRecorded(Schema):
-    """A council's money arrived. ``unpledged_pence`` is the part of it that went beyond what was pledged."""
+    """A council's money arrived. ``unpledged_pence`` is the part of it that went beyond what was pledged.
+
+    The flag says how it stands to the pledge: the ``exact`` sum of one year or more, ``partial`` with
+    ``still_owed_pence`` left of a year, ``over``, or ``unpledged`` altogether.
+    """
 
     pool_id = Id(required=True)
     council = Gss(required=True)
     amount_pence = Pence(required=True)
     unpledged_pence = Pence(required=True, minimum=0)
+    still_owed_pence = Pence(minimum=0, load_default=None, allow_none=True)
+    flag = fields.String(load_default=None, allow_none=True, validate=validate.OneOf(RECEIPT_FLAGS))
     bank_reference = Text(required=True, max_length=64)
     received_on = Day(required=True)
 

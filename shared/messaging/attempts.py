@@ -1,8 +1,9 @@
 """How often an event may be tried: counted in the database, beside the receipts, and in the message's headers.
 
-An attempt that ends in an error counts as failed. One that began and never ended took its process with it; it is
-counted when it begins, but only for an event that comes again, so that an event that goes well costs nothing. The
-headers tell the same to whoever looks at a message, and count on while the database is away.
+An attempt that ends in an error counts as failed; an ``Invalid`` is the event's own fault, and there is no other. One
+that began and never ended took its process with it; it is counted when it begins, but only for an event that comes
+again, so that an event that goes well costs nothing. The headers tell the same to whoever looks at a message, and count
+on while the database is away.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, delete
 from sqlalchemy.orm import Session
 
 from shared import clock
+from shared.errors import Invalid
 from shared.fields import printable
 from shared.messaging.events import Event
 from shared.messaging.tables import inbox_attempts
@@ -81,13 +83,15 @@ def forget(session: Session, event: Event) -> None:
 
 
 def failure(delivery: Delivery, error: Exception, counted: int | None) -> Failure:
-    """Judge a failed attempt.
+    """Judge a failed attempt: what is itself at fault is not tried again, what comes too early or at a bad time is.
 
     :param counted: failed attempts as the database counts them; None when it could not be asked.
     """
     if isinstance(error, ProcessEnded):
         return Failure(error, delivery.failed + error.times, is_last=True)
     attempts = max(delivery.failed + 1, counted or 0)
+    if isinstance(error, Invalid):
+        return Failure(error, attempts, is_last=True)
     return Failure(error, attempts, attempts >= (MAX_ATTEMPTS_TRANSIENT if is_transient(error) else MAX_ATTEMPTS))
 
 

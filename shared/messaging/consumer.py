@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from shared import clock, config
 from shared.audit import trail
-from shared.errors import CommonwealError
+from shared.errors import CommonwealError, Invalid
 from shared.messaging import attempts, broker, inbox, topology
 from shared.messaging.attempts import Delivery, Failure
 from shared.messaging.dead_letters import (
@@ -47,7 +47,8 @@ def event_handler(source: str, name: str) -> Callable[[EventMethod], Entry]:
     """Make a method of a nameko service receive an event type, in every version that the catalogue knows.
 
     The method receives ``(session, event)`` within a transaction that also writes the event's receipt. Whatever it
-    raises is tried again later; the same event never has its effect twice.
+    raises is tried again later, but for :class:`shared.errors.Invalid`: an event that is itself at fault goes to the
+    dead letters at once. The same event never has its effect twice.
 
     :param source: the service or system that publishes the event.
     :param name: the event's short name; the pair must stand among the service's subscriptions in the catalogue.
@@ -229,6 +230,10 @@ class EventConsumer(SharedExtension, ProviderCollector):
             "%s %s failed, attempt %d: %s", event.type.type, event.id, failure.attempts, failure.error,
             exc_info=None if expected else failure.error,
         )  # fmt: skip
+        if failure.is_last and isinstance(failure.error, CommonwealError):
+            reason = "refused" if isinstance(failure.error, Invalid) else "attempts_used_up"
+            self._refuse(message, reason, failure.error, failure.attempts)
+            return
         if failure.is_last:
             self._dead_letter(message, "attempts_used_up", failure.error, failure.attempts)
             return
@@ -238,17 +243,20 @@ class EventConsumer(SharedExtension, ProviderCollector):
         delay_ms = self.retry_delays_ms[min(failed, len(self.retry_delays_ms)) - 1]
         self._forward(message, topology.retry_queue_of(self.service, delay_ms), {ATTEMPTS_HEADER: failed})
 
-    def _refuse(self, message: Any, reason: str, error: Exception) -> None:
-        """Lay a message aside that is not let in; the audit trail knows of it first, or it comes again for that."""
+    def _refuse(self, message: Any, reason: str, error: Exception, failed: int = 0) -> None:
+        """Lay a message aside that is not taken; the audit trail knows of it first, or it comes again for that."""
         said = attributes_in(message.headers or {}, message.content_type, body_of(message))
         event_type, source, event_id, subject = (
             str(said[name]) if name in said else None for name in ("type", "source", "id", "subject")
         )
         publisher = self._publisher_of(message)
+        outcome, kind = (
+            (error.code, type(error).__name__) if isinstance(error, CommonwealError) else (reason, "Refused")
+        )
         try:
             self.connection.database.run(
                 lambda session: trail.record_refused_event(
-                    session, reason,
+                    session, outcome, error=kind,
                     event_type=event_type, source=source, event_id=event_id, subject=subject, publisher=publisher,
                 )
             )  # fmt: skip
@@ -259,7 +267,7 @@ class EventConsumer(SharedExtension, ProviderCollector):
             )  # fmt: skip
             self._retry(message, _failed(message) + 1)
             return
-        self._dead_letter(message, reason, error)
+        self._dead_letter(message, reason, error, failed)
 
     def _dead_letter(self, message: Any, reason: str, error: Exception, failed: int = 0) -> None:
         _log.error("a message went to the dead letters of %s: %s: %s", self.service, reason, error)

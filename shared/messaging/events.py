@@ -14,7 +14,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from marshmallow import ValidationError
 
-from shared.events.catalogue import EVENT_TYPES, EventType, consumers_of
+from shared.events.catalogue import EVENT_TYPES, SYSTEMS, EventType, consumers_of
 from shared.fields import faults, printable
 from shared.messaging.publisher import Message
 from shared.messaging.topology import exchange_of, queue_of
@@ -34,6 +34,8 @@ _NOT_A_CLOUD_EVENT = (
     RecursionError,
 )
 REQUIRED_ATTRIBUTES = ("id", "source", "type", "specversion", "subject", "time", "sequence")
+#: What a system may leave out, as an accounts system does that counts no versions of a council.
+OPTIONAL_FOR_SYSTEMS = frozenset({"sequence"})
 
 
 class Unreadable(Exception):
@@ -50,18 +52,21 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """An event as a handler sees it; ``data`` hold Python values as the event's schema loads them."""
+    """An event as a handler sees it; ``data`` hold Python values as the event's schema loads them.
+
+    :param sequence: the version of the subject after the event; None where a system does not number its events.
+    """
 
     id: str
     type: EventType
     subject: str
-    sequence: int
+    sequence: int | None
     time: datetime
     data: dict[str, Any]
 
     @property
     def source(self) -> str:
-        """The service that published it."""
+        """The service or system that published it."""
         return self.type.source
 
     @property
@@ -75,7 +80,9 @@ class Event:
         return self.type.version
 
 
-def encode(event_type: EventType, *, id: UUID, subject: str, sequence: int, time: datetime, data: Any) -> Message:
+def encode(
+    event_type: EventType, *, id: UUID, subject: str, sequence: int | None, time: datetime, data: Any
+) -> Message:
     """Make the message that carries an event.
 
     :param data: JSON values that the event's schema has accepted.
@@ -88,7 +95,7 @@ def encode(event_type: EventType, *, id: UUID, subject: str, sequence: int, time
             "subject": subject,
             "time": time,
             "datacontenttype": "application/json",
-            "sequence": str(sequence),
+            **({} if sequence is None else {"sequence": str(sequence)}),
         },
         data,
     )
@@ -132,7 +139,7 @@ def decode(body: bytes, headers: Mapping[str, Any], content_type: str | None) ->
         id=_bounded("id", event.get_id()),
         type=event_type,
         subject=_bounded("subject", event.get_subject() or ""),
-        sequence=_sequence(event.get_extension("sequence")),
+        sequence=_sequence(event.get_extension("sequence"), event_type),
         time=_time(event),
         data=_data(event_type, event.get_data()),
     )
@@ -157,6 +164,8 @@ def _whole(attributes: dict[str, Any], data: Any) -> CloudEvent:
             "This is no CloudEvent: it has neither headers ce-id, ce-type and so on (binary mode) nor the content type"
             " application/cloudevents+json (structured mode). Publish it again as one of the two.",
         )
+    if str(attributes.get("source")) in SYSTEMS:
+        missing = [name for name in missing if name not in OPTIONAL_FOR_SYSTEMS]
     if missing:
         raise Unreadable(
             "undecodable", f"These attributes are missing: {', '.join(missing)}. Publish it again with them."
@@ -172,7 +181,9 @@ def _bounded(name: str, value: str) -> str:
     return value
 
 
-def _sequence(value: Any) -> int:
+def _sequence(value: Any, event_type: EventType) -> int | None:
+    if value is None and not event_type.is_numbered:
+        return None
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18:
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:

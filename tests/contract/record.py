@@ -35,7 +35,7 @@ from examples.demo.screen import Screen
 from examples.demo.stage import Stage, embedded_stage
 from examples.demo.story import Story
 from shared import ids
-from shared.events.catalogue import EVENT_TYPES, SOURCES
+from shared.events.catalogue import EVENT_TYPES, SOURCES, event_type
 from shared.fields import DecimalString, Text
 from shared.messaging import broker, embedded
 from shared.messaging.topology import exchange_of
@@ -140,8 +140,60 @@ def play_what_the_programme_leaves_out(stage: Stage, story: Story) -> None:
     )
     let_projects_end(stage, story)
     let_an_offer_lapse(stage, story, candidate)
+    report_as_finance(stage, story)
     let_a_receipt_be_reversed(stage, story)
     let_a_council_leave_and_the_year_end(stage, story)
+
+
+def report_as_finance(stage: Stage, story: Story) -> None:
+    """The accounts system reports a council's money, with its pool and without, and a payment that is on record.
+
+    It is none of our services: it publishes by itself, and does not number its events.
+    """
+    treasurer = stage.client.acting(story.programme.treasurer.token)
+    today = f"{stage.clock.now():%Y-%m-%d}"
+    receipt = {"council": "S12000036", "amount_pence": 1_250_000, "received_on": today}
+    award, paid = next(
+        (award, tranche)
+        for award in treasurer.funding.list_awards()["items"]
+        for tranche in award["tranches"]
+        if tranche["state"] == "paid"
+    )
+    payment = {
+        "award_id": award["award_id"],
+        "tranche": paid["tranche"],
+        "amount_pence": paid["amount_pence"],
+        "payment_reference": paid["payment_reference"],
+        "paid_on": paid["paid_on"],
+    }
+    named = {"pool_id": story.pool_id, **receipt, "bank_reference": "BACS CEC 000431"}
+    reports = [
+        ("contribution_received", receipt["council"], named),
+        ("contribution_received", receipt["council"], {**receipt, "bank_reference": "BACS CEC 000432"}),
+        ("payment_made", award["award_id"], payment),
+    ]
+    with broker.connect(embedded.URI) as connection, connection.channel() as channel:
+        for name, subject, data in reports:
+            kind = event_type("finance", name)
+            headers = {
+                "ce-id": str(ids.new_id()),
+                "ce-source": kind.source,
+                "ce-type": kind.type,
+                "ce-subject": subject,
+                "ce-time": stage.clock.now().isoformat().replace("+00:00", "Z"),
+                "ce-specversion": "1.0",
+            }
+            message = channel.prepare_message(
+                json.dumps(data), content_type="application/json", content_encoding="utf-8", headers=headers
+            )
+            channel.basic_publish(message, exchange=exchange_of(kind.source), routing_key=name)
+    reported = {named["bank_reference"], "BACS CEC 000432"}
+    chosen = {"pool_id": story.pool_id, "council": receipt["council"], "flag": "unpledged"}
+    deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
+    while not reported <= {each["bank_reference"] for each in treasurer.funding.list_receipts(**chosen)["items"]}:
+        if time.monotonic() > deadline:
+            raise click.ClickException("funding has not taken in what finance reported.")
+        time.sleep(0.1)
 
 
 def let_an_offer_lapse(stage: Stage, story: Story, candidate: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from marshmallow import Schema, ValidationError
 
-from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, EventType, event_type
+from shared.events.catalogue import EVENT_TYPES, SOURCES, SUBSCRIPTIONS, SYSTEMS, EventType, event_type
 from shared.fields import flatten
 from shared.messaging.consumer import subscriptions_of
 from shared.messaging.idempotency import KEY_FIELD
@@ -23,7 +23,7 @@ METHODS = [
 TYPES = [pytest.param(kind, id=kind.type) for kind in EVENT_TYPES.values()]
 
 #: Participles that do not end in -ed.
-IRREGULAR = {"withdrawn", "paid", "sent", "left", "met"}
+IRREGULAR = {"withdrawn", "paid", "made", "sent", "left", "met"}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -39,8 +39,14 @@ def test_what_a_service_consumes_somebody_else_publishes(service: str) -> None:
         assert source != service
 
 
-def test_only_services_publish() -> None:
-    assert set(SOURCES) <= set(SERVICES)
+def test_only_services_and_systems_publish() -> None:
+    assert set(SOURCES) <= {*SERVICES, *SYSTEMS}
+    assert not set(SERVICES) & set(SYSTEMS)
+
+
+@pytest.mark.parametrize("system", [system for system in SYSTEMS if system in SOURCES])
+def test_what_a_system_may_publish_has_a_schema_and_nothing_else_has(system: str) -> None:
+    assert {kind.name for kind in EVENT_TYPES.values() if kind.source == system} == set(SYSTEMS[system])
 
 
 @pytest.mark.parametrize("kind", TYPES)

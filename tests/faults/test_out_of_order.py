@@ -32,7 +32,16 @@ from shared.messaging.events import Event
 from shared.storage.database import Database
 from tests.support import outcomes
 from tests.support.databases import PostgresDatabases
-from tests.support.funding import Funding, milestone_achieved, officer, proposal_approved, proposal_withdrawn
+from tests.support.funding import (
+    APPROVER_BEN,
+    Funding,
+    contribution_received,
+    milestone_achieved,
+    officer,
+    payment_made,
+    proposal_approved,
+    proposal_withdrawn,
+)
 from tests.support.proposals import EDINBURGH, Programme, chair
 from tests.support.servers import Servers
 
@@ -271,6 +280,59 @@ def test_approvals_withdrawals_and_milestones(database: Database, examples: int)
 
 
 @of_funding
+def test_what_finance_reports(database: Database, examples: int) -> None:
+    funding = Funding(database)
+    pool_id = funding.funded_pool(100_000_000_00)
+
+    def story() -> tuple[list[Event], Callable[[], Any]]:
+        award = funding.active_award(pool_id)
+        for tranche in ("alpha", "live"):
+            funding.approved_drawdown(award, tranche)
+        live = {"tranche": "live", "amount_pence": award["tranches"][1]["amount_pence"]}
+        named, unnamed = contribution_received(pool_id=pool_id), contribution_received(amount_pence=70_00)
+        events = [named, unnamed, payment_made(award), payment_made(award, **live)]
+        before = funding.position(pool_id)
+
+        def state() -> Any:
+            after = funding.position(pool_id)
+            moved = {name: after.get(name, 0) - before.get(name, 0) for name in {**before, **after}}
+            seen = funding.call(officer(EDINBURGH), "get_award", award_id=award["award_id"])
+            assert funding.ledger_is_sound(pool_id)
+            return moved, [(tranche["tranche"], tranche["state"]) for tranche in seen["tranches"]]
+
+        return events, state
+
+    events, state = story()
+    deliver(FundingService, database, events)
+    in_order = state()
+    moved = {"available": 120_00, "received": 120_00, "committed": -25_000_00, "paid": 25_000_00}
+    assert in_order == (moved, [("alpha", "paid"), ("live", "paid")])
+
+    @orders(examples)
+    @given(disordered(len(events)))
+    def check(order: list[tuple[int, str]]) -> None:
+        events, state = story()
+        deliver(FundingService, database, arranged(events, order))
+        assert state() == in_order
+
+    check()
+
+
+@of_funding
+def test_a_payment_that_is_reported_before_its_approval_waits_for_it(database: Database) -> None:
+    funding = Funding(database)
+    award = funding.active_award(funding.funded_pool())
+    funding.requested_drawdown(award)
+    made = payment_made(award)
+    with pytest.raises(AssertionError, match="dead letters"):
+        deliver(FundingService, database, [made])
+    funding.call(APPROVER_BEN, "approve_drawdown", award_id=award["award_id"], tranche="alpha")
+    deliver(FundingService, database, [made])
+    tranches = funding.call(officer(EDINBURGH), "get_award", award_id=award["award_id"])["tranches"]
+    assert [tranche["state"] for tranche in tranches] == ["paid", "locked"]
+
+
+@of_funding
 def test_a_milestone_that_comes_again_after_its_tranche_was_paid_changes_nothing(database: Database) -> None:
     funding = Funding(database)
     pool_id = funding.funded_pool()
@@ -345,4 +407,6 @@ def test_every_event_that_a_service_consumes_is_permuted_here() -> None:
         "proposal_approved",
         "proposal_withdrawn",
         "milestone_achieved",
+        "contribution_received",
+        "payment_made",
     }

@@ -5,7 +5,7 @@ A sample keeps everything that it was recorded with but the ids of things that m
 
 import dataclasses
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
@@ -13,12 +13,13 @@ from sqlalchemy import select
 
 from services.proposals.models import Award, Member
 from services.proposals.service import ProposalsService
+from shared import periods
 from shared.events.catalogue import SUBSCRIPTIONS
 from shared.messaging import events
 from shared.messaging.attempts import Delivery
 from shared.messaging.events import Event
 from tests.integration.conftest import OpenDatabase
-from tests.support.funding import TREASURER_ANN, Funding
+from tests.support.funding import APPROVER_BEN, EDINBURGH, TREASURER_ANN, Funding, officer
 from tests.support.outcomes import THE_CDO, Outcomes, on
 from tests.support.proposals import Programme, cdo
 from tests.support.samples import Sample, all_samples
@@ -62,6 +63,46 @@ def unlocks_its_tranche(open_database: OpenDatabase, event: Event) -> None:
     funding.receive(with_data(event, award_id=UUID(award["award_id"])))
     [tranche] = funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])["tranches"]
     assert (tranche["tranche"], tranche["state"]) == (event.data["milestone"], "claimable")
+
+
+def is_a_receipt(open_database: OpenDatabase, event: Event) -> None:
+    funding = Funding(open_database("funding"))
+    with on(event.data["received_on"]):
+        pool_id = pool_that_runs_on(funding, event.data["received_on"], event.data["council"])
+        if event.data["pool_id"] is not None:
+            event = with_data(event, pool_id=UUID(pool_id))
+        funding.receive(event)
+    [receipt] = funding.call(TREASURER_ANN, "list_receipts", pool_id=pool_id)["items"]
+    for name in ("council", "amount_pence", "bank_reference", "received_on"):
+        assert receipt[name] == event.type.dump(event.data)[name]
+
+
+def is_a_payment(open_database: OpenDatabase, event: Event) -> None:
+    funding = Funding(open_database("funding"))
+    key, amount_pence, paid_on = (event.data[name] for name in ("tranche", "amount_pence", "paid_on"))
+    with on(paid_on):
+        pool_id = pool_that_runs_on(funding, paid_on, EDINBURGH)
+        funding.receipt(pool_id, amount_pence=amount_pence, received_on=f"{paid_on}")
+        award = funding.offer(
+            pool_id,
+            funding.candidate(tranches=((key, amount_pence),)),
+            amount_pence=amount_pence,
+            expires_on=f"{paid_on + timedelta(days=1)}",
+        )
+        funding.call(APPROVER_BEN, "approve_award", award_id=award["award_id"])
+        award = funding.call(officer(EDINBURGH), "accept_award", award_id=award["award_id"])
+        funding.approved_drawdown(award, key)
+        funding.receive(with_data(event, award_id=UUID(award["award_id"])))
+    [tranche] = funding.call(TREASURER_ANN, "get_award", award_id=award["award_id"])["tranches"]
+    assert (tranche["state"], tranche["payment_reference"]) == ("paid", event.data["payment_reference"])
+
+
+def pool_that_runs_on(funding: Funding, day: date, council: str) -> str:
+    year = periods.parse_year(periods.year_of(day))
+    days = {"starts_on": f"{year.starts_on}", "ends_on": f"{year.ends_on}"}
+    pool_id = funding.call(TREASURER_ANN, "create_pool", name="Digital", **days)["pool_id"]
+    funding.call(TREASURER_ANN, "add_member", pool_id=pool_id, council=council, joins_on=days["starts_on"])
+    return str(pool_id)
 
 
 def makes_a_member(open_database: OpenDatabase, event: Event) -> None:
@@ -120,6 +161,8 @@ EFFECTS: dict[tuple[str, str, str], Effect] = {
     ("funding", "proposals", "proposal_approved"): is_a_candidate_of_fundings,
     ("funding", "proposals", "proposal_withdrawn"): is_no_candidate_any_more,
     ("funding", "outcomes", "milestone_achieved"): unlocks_its_tranche,
+    ("funding", "finance", "contribution_received"): is_a_receipt,
+    ("funding", "finance", "payment_made"): is_a_payment,
     ("outcomes", "funding", "project_funded"): is_tracked_by_outcomes,
 }
 

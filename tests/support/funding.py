@@ -81,6 +81,8 @@ class ATranche:
     rejected_by: str | None = None
     rejected_at: datetime | None = None
     rejection_reason: str | None = None
+    payment_reference: str | None = None
+    paid_on: date | None = None
 
 
 @dataclass
@@ -150,7 +152,8 @@ def event(source: str, name: str, data: dict[str, Any]) -> Event:
     :param data: JSON values.
     """
     kind = event_type(source, name)
-    return Event(str(ids.new_id()), kind, subject="1", sequence=1, time=NOW, data=kind.load(data))
+    sequence = 1 if kind.is_numbered else None
+    return Event(str(ids.new_id()), kind, subject="1", sequence=sequence, time=NOW, data=kind.load(data))
 
 
 def proposal_approved(proposal_id: UUID, people: dict[str, Any] | None = None, **of_content: Any) -> Event:
@@ -205,6 +208,30 @@ def milestone_achieved(award: dict[str, Any], milestone: str) -> Event:
             "achieved_on": "2026-05-30",
         },
     )
+
+
+def contribution_received(**facts: Any) -> Event:
+    """Finance reports money of Edinburgh's, unless the facts say otherwise."""
+    usual = {
+        "council": EDINBURGH,
+        "amount_pence": 50_00,
+        "bank_reference": f"BACS-{ids.new_id().hex[-8:]}",
+        "received_on": "2026-05-29",
+    }
+    return event("finance", "contribution_received", usual | facts)
+
+
+def payment_made(award: dict[str, Any], **facts: Any) -> Event:
+    """Finance reports that the first tranche of an award was paid, unless the facts say otherwise."""
+    first = award["tranches"][0]
+    usual = {
+        "award_id": award["award_id"],
+        "tranche": first["tranche"],
+        "amount_pence": first["amount_pence"],
+        "payment_reference": f"PAY-{ids.new_id().hex[-8:]}",
+        "paid_on": "2026-06-01",
+    }
+    return event("finance", "payment_made", usual | facts)
 
 
 @dataclass

@@ -126,8 +126,14 @@ def active_award(stage: Stage) -> dict[str, Any]:
     return accepted
 
 
-def paid_tranche(stage: Stage, award: dict[str, Any], tranche: str = "alpha") -> dict[str, Any]:
-    """Bring a tranche of an active award to its payment, by way of its milestone; returns the award."""
+def approved_drawdown(stage: Stage, award: dict[str, Any], tranche: str = "alpha") -> None:
+    """Bring a tranche of an active award to where only its payment is missing, by way of its milestone."""
+    requested_drawdown(stage, award, tranche)
+    stage.caller(APPROVER).funding.approve_drawdown(award_id=award["award_id"], tranche=tranche)
+
+
+def requested_drawdown(stage: Stage, award: dict[str, Any], tranche: str = "alpha") -> None:
+    """Bring a tranche of an active award to where it waits for an approver, by way of its milestone."""
     award_id, proposer = award["award_id"], stage.caller(PROPOSER, council=EDINBURGH)
     eventually(lambda: proposer.outcomes.get_plan(project_id=award["project_id"]))
     proposer.outcomes.achieve_milestone(
@@ -135,7 +141,12 @@ def paid_tranche(stage: Stage, award: dict[str, Any], tranche: str = "alpha") ->
     )
     eventually(lambda: _state_of(proposer.funding.get_award(award_id=award_id), tranche) == "claimable")
     proposer.funding.request_drawdown(award_id=award_id, tranche=tranche, evidence="The assessment report.")
-    stage.caller(APPROVER).funding.approve_drawdown(award_id=award_id, tranche=tranche)
+
+
+def paid_tranche(stage: Stage, award: dict[str, Any], tranche: str = "alpha") -> dict[str, Any]:
+    """Bring a tranche of an active award to its payment, by way of its milestone; returns the award."""
+    award_id = award["award_id"]
+    approved_drawdown(stage, award, tranche)
     treasurer = stage.caller(TREASURER)
     treasurer.funding.record_payment(
         award_id=award_id,

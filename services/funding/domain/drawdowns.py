@@ -8,6 +8,7 @@ from services.funding.domain.awards import AwardFacts
 from services.funding.domain.people import check_acts_for_lead, check_two_people
 from services.funding.domain.records import check_not_in_the_future
 from shared.errors import Conflict, Invalid
+from shared.money import format_pounds
 from shared.security.principal import PROPOSER, Principal
 
 
@@ -29,6 +30,7 @@ class TrancheFacts(Protocol):
     """A tranche of an active award and its drawdown, as the rules see them."""
 
     key: str
+    amount_pence: int
     state: str
     achieved_on: date | None
     evidence: str | None
@@ -39,6 +41,11 @@ class TrancheFacts(Protocol):
     rejected_by: str | None
     rejected_at: datetime | None
     rejection_reason: str | None
+
+    @property
+    def payment_reference(self) -> str | None: ...
+    @property
+    def paid_on(self) -> date | None: ...
 
 
 def unlock_tranche(tranche: TrancheFacts, achieved_on: date) -> None:
@@ -87,14 +94,33 @@ def reject_drawdown(tranche: TrancheFacts, *, by: Principal, at: datetime, reaso
     tranche.rejected_by, tranche.rejected_at, tranche.rejection_reason = by.subject, at, reason
 
 
-def pay_tranche(tranche: TrancheFacts, *, by: Principal, paid_on: date, today: date) -> None:
-    """Note that a tranche was paid.
+def check_paid_whole(tranche: TrancheFacts, amount_pence: int) -> None:
+    """Refuse a payment of another sum than the tranche's. :raises Invalid: ``amount_differs``."""
+    if amount_pence != tranche.amount_pence:
+        whole, paid = format_pounds(tranche.amount_pence), format_pounds(amount_pence)
+        raise Invalid(
+            "amount_differs",
+            f"The tranche {tranche.key} is {whole} and {paid} was paid; a tranche is paid whole. Correct the amount, or"
+            " have the bank put the difference right and then report the whole payment.",
+            {"amount_pence": [f"{tranche.amount_pence} pence were to be paid."]},
+        )
 
-    :param by: who records the payment.
+
+def pay_tranche(tranche: TrancheFacts, *, by: Principal, paid_on: date, today: date) -> None:
+    """Note that a tranche was paid, once and whole.
+
+    :param by: who records the payment: a person, or the system that made it.
     :raises Forbidden: ``two_people`` for whoever requested or approved the drawdown.
-    :raises Conflict: when the drawdown is not approved.
+    :raises Conflict: when the drawdown is not approved, or is paid already.
     :raises Invalid: for a day in the future, or before the approval.
     """
+    if tranche.state == TrancheState.PAID:
+        raise Conflict(
+            "tranche_not_approved",
+            f"The tranche {tranche.key} was paid on {tranche.paid_on} as {tranche.payment_reference}; a tranche is paid"
+            " once. If this is the same payment, give it that reference; if money left twice, have it sent back.",
+            {"payment_reference": [f"Recorded before as {tranche.payment_reference}."]},
+        )
     _check_tranche_is(tranche, TrancheState.APPROVED, "paid")
     check_two_people(tranche.requested_by, by, "requested this drawdown", "record its payment")
     check_two_people(tranche.approved_by, by, "approved this drawdown", "record its payment")

@@ -1,16 +1,14 @@
-"""Pools: contributions, receipts, and where the money is."""
+"""Pools: contributions, and where the money is."""
 
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.funding import access, allocation, events, ledger, ledger_store
 from services.funding.domain import membership, years
 from services.funding.domain import pools as rules
-from services.funding.domain import records as record_rules
 from services.funding.handlers import outlook
-from services.funding.models import Contribution, ContributionYear, Member, Pool, Receipt
+from services.funding.models import Contribution, ContributionYear, Member, Pool
 from shared import clock, councils, ids
 from shared.errors import Conflict
 from shared.fields import Command
@@ -130,40 +128,6 @@ def add_contribution(session: Session, principal: Principal, command: Command) -
     return contributions
 
 
-def record_receipt(session: Session, principal: Principal, command: Command) -> Receipt:
-    """Record that a council's money arrived; the same facts again are the same receipt."""
-    pool = access.pool(session, principal, command.pool_id, lock=True)
-    facts = {
-        "council": command.council,
-        "amount_pence": command.amount_pence,
-        "received_on": command.received_on,
-    }
-    recorded = session.scalars(
-        select(Receipt).where(Receipt.pool_id == pool.id, Receipt.bank_reference == command.bank_reference)
-    ).all()
-    for standing in recorded:
-        if standing.reversed_at is None:
-            record_rules.check_same_facts("bank_reference", command.bank_reference, standing, facts)
-            return standing
-    nth = ledger_store.nth_receipt(session, pool.id, command.bank_reference)
-    record_rules.check_reference_is_free(command.bank_reference, used=nth is None)
-    membership.check_was_a_member(pool.members, command.council)
-    record_rules.check_not_in_the_future("received_on", command.received_on, clock.today())
-    years.check_open("received_on", command.received_on, ledger_store.closed_through(session, pool.id))
-    receipt = Receipt(
-        id=ids.new_id(),
-        pool_id=pool.id,
-        bank_reference=command.bank_reference,
-        unpledged_pence=_post_receipt(session, principal, command, nth=nth or 1),
-        recorded_by=principal.subject,
-        recorded_at=clock.now(),
-        **facts,
-    )
-    session.add(receipt)
-    events.contribution_recorded(session, pool, receipt)
-    return receipt
-
-
 def get_pool(session: Session, principal: Principal, command: Command) -> dict[str, Any]:
     """Return a pool, its members, where its money is, what is foreseen of it; and how it stood on a day, if asked."""
     pool = access.pool(session, principal, command.pool_id)
@@ -172,32 +136,6 @@ def get_pool(session: Session, principal: Principal, command: Command) -> dict[s
         "as_at": command.as_at and outlook.as_at(session, principal, pool, command.as_at),
         "projected": outlook.projected(session, pool),
     }
-
-
-def _post_receipt(session: Session, principal: Principal, command: Command, *, nth: int) -> int:
-    """Post a receipt; returns the part of it that went beyond what its council had pledged, in pence."""
-    accounts = [
-        ledger.council_account(command.council),
-        ledger.pledged_account(command.council),
-        ledger.AVAILABLE,
-    ]
-    outstanding_pence = ledger.outstanding_from(ledger_store.lock(session, command.pool_id, accounts), command.council)
-    ledger_store.post(
-        session,
-        command.pool_id,
-        [
-            ledger.receipt(
-                council=command.council,
-                amount_pence=command.amount_pence,
-                outstanding_pence=outstanding_pence,
-                bank_reference=command.bank_reference,
-                on=command.received_on,
-                author=principal.subject,
-                nth=nth,
-            )
-        ],
-    )
-    return ledger.unpledged_part(command.amount_pence, outstanding_pence)
 
 
 def view(session: Session, principal: Principal, pool: Pool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_store, schemas
-from services.funding.handlers import awards, drawdowns, instructions, membership, pools
+from services.funding.handlers import awards, drawdowns, instructions, membership, pools, receipts
 from services.funding.ledger import Posting, Transaction
 from services.funding.service import FundingService
 from shared import clock
@@ -31,8 +31,10 @@ from tests.support.funding import (
     NOW,
     TREASURER_ANN,
     Funding,
+    contribution_received,
     milestone_achieved,
     officer,
+    payment_made,
     proposer,
 )
 
@@ -99,7 +101,7 @@ def receive(pool_id: str, council: str, bank_reference: str) -> Work:
             "received_on": "2026-06-01",
         }
     )
-    return lambda session: pools.record_receipt(session, TREASURER_ANN, command)
+    return lambda session: receipts.record_receipt(session, TREASURER_ANN, command)
 
 
 def pay(award: dict[str, Any], payment_reference: str, tranche: str = "alpha") -> Work:
@@ -193,6 +195,29 @@ def test_one_receipt_recorded_many_times_at_once_counts_once(funding: Funding) -
     results = all_at_once(funding, [receive(pool_id, EDINBURGH, "BACS-1")] * 8)
     assert {result.id for result in results} == {results[0].id}
     assert funding.position(pool_id) == {"available": 1_000_00, "received": 1_000_00}
+
+
+def test_money_that_finance_and_a_treasurer_tell_of_at_once_counts_once(funding: Funding) -> None:
+    pool_id = funding.pool()
+    facts = {"amount_pence": 1_000_00, "bank_reference": "BACS-1", "received_on": "2026-06-01"}
+    events = [contribution_received(**facts, **pool) for pool in ({}, {"pool_id": pool_id}) for _ in range(3)]
+    told = [lambda session, event=event: receipts.receive_contribution(session, event) for event in events]
+    results = all_at_once(funding, [*told, *[receive(pool_id, EDINBURGH, "BACS-1")] * 2])
+    assert codes_of(results) == {"done": 8}
+    assert funding.position(pool_id) == {"available": 1_000_00, "received": 1_000_00}
+    assert len(funding.recorded("contribution_recorded")) == 1
+
+
+def test_a_tranche_that_finance_and_a_treasurer_report_as_paid_at_once_is_paid_once(funding: Funding) -> None:
+    award = funding.active_award(funding.funded_pool())
+    funding.approved_drawdown(award)
+    events = [payment_made(award, payment_reference=f"PAY-{number}") for number in range(4)]
+    told = [lambda session, event=event: drawdowns.receive_payment(session, event) for event in events]
+    results = all_at_once(funding, [*told, *(pay(award, f"PAY-{number}") for number in range(4))])
+    # Both who tell of the payment that came first tell of the same one.
+    assert codes_of(results) == {"done": 2, "tranche_not_approved": 6}
+    assert funding.position(award["pool_id"])["paid"] == 10_000_00
+    assert len(funding.recorded("tranche_paid")) == 1
 
 
 def test_one_payment_reference_pays_one_tranche(funding: Funding) -> None:

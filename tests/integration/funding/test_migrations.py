@@ -7,6 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, inspect
 
 from services.funding.models import Base
@@ -14,7 +15,7 @@ from shared import clock
 from shared.storage import migrate
 from shared.storage.database import Database
 from tests.integration.conftest import OpenDatabase
-from tests.support.funding import FIFE, TREASURER_ANN, Funding
+from tests.support.funding import EDINBURGH, FIFE, NOW, TREASURER_ANN, Funding
 
 
 def test_the_migrated_database_is_what_the_models_describe(open_database: OpenDatabase) -> None:
@@ -36,6 +37,38 @@ def test_going_back_leaves_nothing(open_database: OpenDatabase) -> None:
     command.downgrade(_config(database), "base")
     assert inspect(database.engine).get_table_names() == ["alembic_version"]
     assert _functions(database) == []
+
+
+def test_receipts_of_before_are_flagged_as_they_would_have_been(open_database: OpenDatabase) -> None:
+    funding = Funding(open_database("funding"))
+    with clock.using(clock.FixedClock(NOW)):
+        pool_id = funding.pool(EDINBURGH, FIFE)
+        for total_pence, year in ((200_00, "2026-27"), (300_00, "2027-28")):
+            shares = {"pool_id": pool_id, "year": year, "total_pence": total_pence, "scheme": "equal"}
+            funding.receipt(pool_id, council=FIFE, amount_pence=30_00)
+            funding.call(TREASURER_ANN, "set_contributions", **shares)
+        for council, amount_pence in ((EDINBURGH, 60_00), (FIFE, 100_00), (EDINBURGH, 190_00), (FIFE, 200_00)):
+            funding.receipt(pool_id, council=council, amount_pence=amount_pence)
+        funding.receipt(pool_id)
+
+        def flagged() -> list[dict[str, Any]]:
+            receipts: list[dict[str, Any]] = funding.call(TREASURER_ANN, "list_receipts", pool_id=pool_id)["items"]
+            return receipts
+
+        before = flagged()
+        assert [(receipt["flag"], receipt["still_owed_pence"]) for receipt in before] == [
+            ("unpledged", 0),
+            ("partial", 70_00),
+            ("partial", 40_00),
+            ("partial", 120_00),
+            ("exact", 0),
+            ("over", 0),
+            ("unpledged", 0),
+        ]
+        config = _config(funding.database)
+        command.downgrade(config, str(ScriptDirectory.from_config(config).get_revision("0011").down_revision))
+        command.upgrade(config, "head")
+        assert flagged() == before
 
 
 def test_what_has_ended_goes_there_and_back(funding: Funding) -> None:

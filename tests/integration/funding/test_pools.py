@@ -194,6 +194,8 @@ def test_a_receipt_settles_the_pledge(funding: Funding) -> None:
         "council": EDINBURGH,
         "amount_pence": 60_00,
         "unpledged_pence": 0,
+        "still_owed_pence": 40_00,
+        "flag": "partial",
         "bank_reference": "BACS-1",
         "received_on": "2026-05-29",
         "recorded_by": TREASURER_ANN.subject,
@@ -212,6 +214,8 @@ def test_a_receipt_settles_the_pledge(funding: Funding) -> None:
         "council": EDINBURGH,
         "amount_pence": 60_00,
         "unpledged_pence": 0,
+        "still_owed_pence": 40_00,
+        "flag": "partial",
         "bank_reference": "BACS-1",
         "received_on": "2026-05-29",
     }

@@ -2,21 +2,24 @@
 
 import dataclasses
 import json
+from datetime import timedelta
 from typing import Any
 
 from cloudevents.core.bindings import rabbitmq
 from cloudevents.core.v1.event import CloudEvent
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from shared import ids
+from shared import clock, ids
+from shared.audit.tables import audit
 from shared.events.catalogue import event_type
 from shared.messaging import events
 from shared.messaging.attempts import MAX_ATTEMPTS
 from shared.messaging.consumer import ATTEMPTS_HEADER, ERROR_HEADER, REASON_HEADER
-from shared.messaging.tables import inbox, outbox
+from shared.messaging.tables import inbox, inbox_attempts, outbox
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
 from shared.security.principal import CDO, TREASURER
 from tests.support import outcomes
+from tests.support.funding import contribution_received
 from tests.support.messages import message_of
 from tests.support.stage import Stage, eventually
 
@@ -174,6 +177,26 @@ def test_a_handler_that_keeps_failing_is_tried_as_often_as_said_and_then_dead_le
     assert receipts_of(stage, "proposals", sent.message_id) == 0
 
 
+def test_an_event_that_is_itself_at_fault_is_laid_aside_at_once_with_a_row_and_may_be_sent_anew(stage: Stage) -> None:
+    treasurer = stage.caller(TREASURER)
+    pool = treasurer.funding.create_pool(name="Early", starts_on="2026-04-01", ends_on="2029-03-31")
+    pool_id = pool["pool_id"]
+    treasurer.funding.add_member(pool_id=pool_id, council=outcomes.EDINBURGH, joins_on="2026-04-01")
+    tomorrow = clock.today() + timedelta(days=1)
+    received = contribution_received(pool_id=pool_id, received_on=f"{tomorrow}")
+    stage.publish(message_of(received))
+    letter = stage.take(dead_letters_of("funding"), event_id=received.id)
+    assert (letter.headers[REASON_HEADER], letter.headers[ATTEMPTS_HEADER]) == ("refused", 1)
+    assert f"Invalid: {tomorrow} is in the future" in letter.headers[ERROR_HEADER]
+    with stage.database("funding").transaction() as session:
+        trail = session.execute(select(audit).where(audit.c.outcome == "in_the_future")).all()
+        assert session.scalar(select(func.count()).select_from(inbox_attempts)) == 0
+    assert [(row.kind, row.error) for row in trail if row.objects["event_id"] == received.id] == [("event", "Invalid")]
+    corrected = {**received.data, "received_on": clock.today()}
+    stage.publish(message_of(dataclasses.replace(received, data=corrected)))
+    assert eventually(lambda: treasurer.funding.list_receipts(pool_id=pool_id)["items"])
+
+
 def test_a_binding_that_somebody_took_away_is_there_again_before_the_next_event(stage: Stage) -> None:
     """Another listener's queue would take the event, and no broker tells that one of several queues did not."""
     treasurer = stage.caller(TREASURER)
@@ -219,7 +242,8 @@ def test_events_of_one_subject_arrive_in_their_order_as_cloud_events(stage: Stag
 
 def _outbox(stage: Stage, subject: str) -> list[Any]:
     with stage.database("funding").transaction() as session:
-        return list(session.execute(select(outbox).where(outbox.c.subject == subject)).all())
+        mine = select(outbox).where(outbox.c.subject == subject).order_by(outbox.c.position)
+        return list(session.execute(mine).all())
 
 
 def _bytes(body: str | bytes) -> bytes:

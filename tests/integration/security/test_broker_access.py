@@ -8,10 +8,12 @@ import dataclasses
 import json
 import secrets
 import stat
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -24,18 +26,22 @@ from kombu import Connection
 from sqlalchemy import select, text
 
 from commonweal import Client, errors, load_yaml
+from docs.generate.events import PROGRAM
 from shared import ids
 from shared.audit.tables import audit
+from shared.events.catalogue import SYSTEMS
 from shared.messaging import broker
 from shared.messaging.publisher import Message, Publisher
 from shared.messaging.publishers import LAID_BY_HEADER, PUBLISHER_HEADER
+from shared.messaging.tables import outbox
 from shared.messaging.topology import dead_letters_of, exchange_of, queue_of
 from shared.ops.cli import main
 from shared.ops.launch import ServiceProcess
 from shared.ops.names import SERVICES
 from shared.security.principal import CDO, PROPOSER, SPONSOR, TREASURER
 from tests.integration.messaging.test_foreign import MODES, attributes_of, publish_with_pika
-from tests.support import outcomes
+from tests.support import outcomes, programme
+from tests.support.funding import contribution_received
 from tests.support.letters import Operator
 from tests.support.messages import message_of
 from tests.support.servers import Servers
@@ -124,11 +130,11 @@ def stage(servers: Servers, access: Access, tmp_path_factory: pytest.TempPathFac
     with stage_on_servers(
         access.amqp_uri, servers.postgresql.create_database, directory, own_environment=own
     ) as running:
-        # Exchanges of the internal systems come with their events; until then a test declares them.
+        # A system's exchange comes with its events; until performance has any, a test declares it.
         with running.connect() as connection, connection.channel() as channel:
             channel.queue_declare("scratch", durable=False, auto_delete=False)
-            for system in ("finance", "performance"):
-                channel.exchange_declare(exchange_of(system), "topic", durable=True, auto_delete=False)
+            channel.exchange_declare(exchange_of("performance"), "topic", durable=True, auto_delete=False)
+            for system in SYSTEMS:
                 channel.queue_bind("scratch", exchange_of(system), "#")
         yield running
     for url in running.database_urls.values():
@@ -590,8 +596,6 @@ class TestPublishers:
     ) -> None:
         """At the default exchange the header CC names queues, and funding's word is good for funding's events."""
         forged, sound = outcomes.project_funded(), outcomes.project_funded()
-        with stage.connect() as connection:
-            connection.default_channel.queue_bind("funding.events", exchange_of("finance"), "payment_made")
         message = message_of(forged)
         as_user(
             access.uri("finance"),
@@ -693,6 +697,138 @@ class TestPublishers:
         # It went round through the retry queues meanwhile, and is still whose it was.
         assert f"'{access.user('proposals')}' published this" in letter["error"]
         assert len(refusals(stage, "outcomes", event.id)) == 1
+
+
+class TestFinance:
+    """The accounts system reports money in its own name, and nobody else does."""
+
+    ARGYLL = "S12000035"
+
+    @pytest.fixture
+    def operator(self, stage: Stage, access: Access) -> Operator:
+        with stage.connect() as connection:
+            connection.default_channel.queue_purge(dead_letters_of("funding"))
+        return Operator(access.uri("operator"))
+
+    @staticmethod
+    def report(uri: str, event: str, subject: str, data: dict[str, Any], entry: str | None = None) -> str:
+        """Report as the documentation says that an accounts system does; returns the event's id."""
+        entry = entry or f"GL-{ids.new_id()}"
+        run = subprocess.run(
+            [sys.executable, PROGRAM, uri, event, subject, entry, json.dumps(data)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        return entry
+
+    @staticmethod
+    def received(**facts: Any) -> dict[str, Any]:
+        usual = {"amount_pence": 60_000_00, "bank_reference": f"BACS {ids.new_id().hex[-12:]}"}
+        return {"received_on": f"{datetime.now(UTC).date()}", **usual, **facts}
+
+    def test_money_is_in_the_ledger_once_under_finances_name(
+        self, stage: Stage, access: Access, calling: Callable[..., Client], operator: Operator
+    ) -> None:
+        pool_id = programme.funded_pool(stage)
+        treasurer = calling("partnership", TREASURER)
+        treasurer.funding.add_member(pool_id=pool_id, council=self.ARGYLL, joins_on=f"{datetime.now(UTC).date()}")
+        uri, data = access.uri("finance"), self.received(council=self.ARGYLL)
+        entry = self.report(uri, "contribution_received", self.ARGYLL, data)
+        self.report(uri, "contribution_received", self.ARGYLL, data, entry)
+        self.report(uri, "contribution_received", self.ARGYLL, {**data, "pool_id": pool_id})
+        choice = {"pool_id": pool_id, "council": self.ARGYLL}
+        (receipt,) = eventually(lambda: treasurer.funding.list_receipts(**choice)["items"])
+        eventually(lambda: stage.is_empty(queue_of("funding")))
+        assert treasurer.funding.list_receipts(**choice)["items"] == [receipt]
+        assert (receipt["recorded_by"], receipt["flag"]) == ("finance", "unpledged")
+        assert treasurer.funding.verify_ledger(pool_id=pool_id)["ok"]
+        with stage.database("funding").transaction() as session:
+            trail = session.execute(select(audit).where(audit.c.kind == "event", audit.c.outcome == "done")).all()
+        (row,) = [row for row in trail if row.objects["event_id"] == entry]
+        assert (row.subject, row.method) == ("finance", "commonweal.finance.contribution_received.v1")
+        assert operator.letters("funding") == []
+
+    def test_a_payment_waits_for_its_approval_and_is_told(
+        self, stage: Stage, access: Access, calling: Callable[..., Client], operator: Operator
+    ) -> None:
+        award, treasurer = programme.active_award(stage), calling("partnership", TREASURER)
+        first = award["tranches"][0]
+        payment = {
+            "award_id": award["award_id"],
+            "tranche": first["tranche"],
+            "amount_pence": first["amount_pence"],
+            "payment_reference": f"PAY {ids.new_id().hex[-12:]}",
+            "paid_on": f"{datetime.now(UTC).date()}",
+        }
+        early = self.report(access.uri("finance"), "payment_made", award["award_id"], payment)
+        (letter,) = eventually(lambda: operator.letters("funding", "--id", early))
+        assert (letter["reason"], letter["attempts"]) == ("attempts_used_up", 6)
+        assert "only one that is approved can be paid" in letter["error"]
+        wrong = payment | {"amount_pence": first["amount_pence"] + 1}
+        other = self.report(access.uri("finance"), "payment_made", award["award_id"], wrong)
+        (refused,) = eventually(lambda: operator.letters("funding", "--id", other))
+        assert (refused["reason"], refused["attempts"]) == ("refused", 1)
+        assert "a tranche is paid whole" in refused["error"]
+        for entry, outcome in ((early, "tranche_not_approved"), (other, "amount_differs")):
+            (row,) = refusals(stage, "funding", entry)
+            assert (row.outcome, row.subject) == (outcome, access.user("finance"))
+        programme.approved_drawdown(stage, award, first["tranche"])
+        assert operator.types("replay", "funding", "--id", early).exit_code == 0
+        paid = eventually(lambda: self.paid(treasurer, award))
+        assert paid["payment_reference"] == payment["payment_reference"]
+        moved = treasurer.funding.list_transactions(pool_id=award["pool_id"], limit=100)["items"]
+        (posted,) = [each for each in moved if each["kind"] == "pay"]
+        assert posted["author"] == "finance"
+        assert sum(part["amount_pence"] for part in posted["attributions"]) == payment["amount_pence"]
+        with stage.database("funding").transaction() as session:
+            told = session.execute(select(outbox).where(outbox.c.name == "tranche_paid")).all()
+        assert [row.data["award_id"] for row in told if row.subject == award["award_id"]] == [award["award_id"]]
+        assert operator.names("funding") == [other]
+
+    @staticmethod
+    def paid(treasurer: Client, award: dict[str, Any]) -> dict[str, Any] | None:
+        tranches = treasurer.funding.get_award(award_id=award["award_id"])["tranches"]
+        return next((each for each in tranches if each["state"] == "paid"), None)
+
+    def test_nobody_else_reports_money(
+        self, stage: Stage, access: Access, calling: Callable[..., Client], operator: Operator
+    ) -> None:
+        pool_id = programme.funded_pool(stage)
+        data = self.received(pool_id=pool_id, council=outcomes.EDINBURGH)
+        for party in (f"council-{HIGHLAND}", "performance", "proposals"):
+            run = subprocess.run(
+                [sys.executable, PROGRAM, access.uri(party), "contribution_received", "x", "GL-1", json.dumps(data)],
+                capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert run.returncode != 0, party
+            assert "ACCESS_REFUSED" in run.stderr
+        # Whoever gets past the broker is refused by the service: an operator, who may do anything, and a service, which
+        # may write to the queues of those who consume its own events.
+        forged = contribution_received(**data)
+        straight = {"exchange": "", "routing_key": queue_of("funding"), "queues": ()}
+        as_user(access.uri("proposals"), dataclasses.replace(message_of(forged), **straight))
+        entry = self.report(access.uri("operator"), "contribution_received", outcomes.EDINBURGH, data)
+        for party, event_id in (("proposals", forged.id), ("operator", entry)):
+            (letter,) = eventually(lambda event_id=event_id: operator.letters("funding", "--id", event_id))
+            assert letter["reason"] == "publisher"
+            assert f"{access.user(party)}' published this" in letter["error"]
+            (row,) = refusals(stage, "funding", event_id)
+            assert row.subject == access.user(party)
+        receipts = calling("partnership", TREASURER).funding.list_receipts(pool_id=pool_id)["items"]
+        assert data["bank_reference"] not in {each["bank_reference"] for each in receipts}
+
+    def test_money_that_fits_no_pool_is_kept_and_booked_once_somebody_has_made_room_for_it(
+        self, stage: Stage, access: Access, calling: Callable[..., Client], operator: Operator
+    ) -> None:
+        orkney, treasurer = "S12000023", calling("partnership", TREASURER)
+        entry = self.report(access.uri("finance"), "contribution_received", orkney, self.received(council=orkney))
+        (letter,) = eventually(lambda: operator.letters("funding", "--id", entry))
+        assert "was a member of no pool" in letter["error"]
+        pool_id = programme.funded_pool(stage)
+        treasurer.funding.add_member(pool_id=pool_id, council=orkney, joins_on=f"{datetime.now(UTC).date()}")
+        assert operator.types("replay", "funding", "--id", entry).exit_code == 0
+        assert eventually(lambda: treasurer.funding.list_receipts(pool_id=pool_id, council=orkney)["items"])
+        assert operator.letters("funding") == []
 
 
 @contextmanager

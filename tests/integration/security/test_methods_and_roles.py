@@ -101,6 +101,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "bank_reference": "B-1",
         "received_on": "2016-04-01",
     },
+    "list_receipts": {"pool_id": SOME_ID},
     "get_pool": {"pool_id": SOME_ID},
     "list_transactions": {"pool_id": SOME_ID},
     "verify_ledger": {"pool_id": SOME_ID},
@@ -277,7 +278,9 @@ ATTEMPTS = [
     ),
     *(
         Attempt(method, role, "pool_id", lambda programme: programme.pool_id, READS)
-        for method in ("get_pool", "get_year", "list_transactions", "list_candidates", "list_instructions")
+        for method in (
+            *("get_pool", "get_year", "list_receipts", "list_transactions", "list_candidates", "list_instructions"),
+        )
         for role in sorted(COUNCIL_ROLES)
     ),
     *(

@@ -8,7 +8,7 @@ import pytest
 from services.funding.domain import drawdowns
 from services.funding.domain.drawdowns import TrancheState
 from shared.errors import CommonwealError, Conflict, Forbidden, Invalid
-from shared.security.principal import APPROVER, PROPOSER, TREASURER, Principal
+from shared.security.principal import APPROVER, PROPOSER, SYSTEM, TREASURER, Principal
 from tests.support.funding import (
     ABERDEENSHIRE,
     APPROVER_BEN,
@@ -142,3 +142,33 @@ def test_a_payment_is_made_between_the_approval_and_today(days: int) -> None:
         pay(tranche(TrancheState.APPROVED), on=TODAY + timedelta(days=days))
     assert isinstance(refusal.value, Invalid)
     assert list(refusal.value.fields) == ["paid_on"]
+
+
+@pytest.mark.parametrize("pence", [9_999_99, 10_000_01])
+def test_another_sum_than_the_tranche_is_not_its_payment(pence: int) -> None:
+    drawdowns.check_paid_whole(ATranche(), 10_000_00)
+    with pytest.raises(Invalid) as refusal:
+        drawdowns.check_paid_whole(ATranche(), pence)
+    assert refusal.value.code == "amount_differs"
+    assert "The tranche alpha is £10,000 and" in refusal.value.message
+    assert list(refusal.value.fields) == ["amount_pence"]
+
+
+def test_what_is_paid_says_when_and_as_what() -> None:
+    it = ATranche(state=TrancheState.PAID, payment_reference="PAY-1", paid_on=TODAY)
+    with pytest.raises(Conflict) as refusal:
+        pay(it)
+    assert refusal.value.code == "tranche_not_approved"
+    assert f"paid on {TODAY} as PAY-1" in refusal.value.message
+
+
+def test_the_system_that_paid_is_nobody_who_asked_or_approved() -> None:
+    finance = Principal("finance", frozenset({SYSTEM}))
+    it = tranche(TrancheState.APPROVED)
+    pay(it, by=finance)
+    assert it.state == TrancheState.PAID
+    for role in ("requested_by", "approved_by"):
+        it = tranche(TrancheState.APPROVED)
+        setattr(it, role, finance.subject)
+        with pytest.raises(Forbidden):
+            pay(it, by=finance)

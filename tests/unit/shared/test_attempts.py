@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from shared.errors import Conflict, Invalid, NotFound
 from shared.events.catalogue import event_type
 from shared.messaging import attempts
 from shared.messaging.attempts import MAX_ATTEMPTS, MAX_ATTEMPTS_TRANSIENT, Delivery, ProcessEnded
@@ -93,3 +94,10 @@ def test_an_error_is_told_in_bounds_and_in_characters_that_a_database_keeps(data
 
 def test_an_error_that_quotes_a_message_cannot_write_to_a_terminal_or_forge_a_line_of_a_log() -> None:
     assert attempts.describe(ValueError("a\x1b[2J\ud800\u202eb")) == "ValueError: a\\x1b[2J\\ud800\\u202eb"
+
+
+def test_what_is_itself_at_fault_is_not_tried_again_and_what_comes_too_early_is() -> None:
+    at_fault = attempts.failure(Delivery(EVENT), Invalid("in_the_future", "Record it once it has moved."), 1)
+    assert (at_fault.is_last, at_fault.attempts) == (True, 1)
+    for error in (Conflict("too_early", "Wait."), NotFound("no_such_award", "Wait.")):
+        assert not attempts.failure(Delivery(EVENT), error, 1).is_last

@@ -232,7 +232,7 @@ class TestTopology:
     def test_it_declares_everything(self) -> None:
         result = ops("topology", "apply", COMMONWEAL_AMQP_URI=embedded.URI)
         assert result.exit_code == 0, result.output
-        assert result.output.startswith("declared 4 exchanges, 24 queues, ")
+        assert result.output.startswith("declared 5 exchanges, 24 queues, ")
         assert {queue_of(service) for service in SUBSCRIPTIONS} <= set(embedded.Channel.queues)
 
     def test_it_declares_the_delays_that_the_services_are_configured_with(self) -> None:

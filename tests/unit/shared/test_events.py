@@ -34,7 +34,7 @@ from shared.fields import (
 )
 from shared.messaging.events import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_MESSAGE_LENGTH, Event, Unreadable, decode, encode
 from shared.messaging.rpc import MAX_REQUEST_BYTES
-from shared.proposal_content import BENEFIT_KINDS, ProposalContent
+from shared.proposal_content import ProposalContent
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "proposals" / "telecare.yaml"
 CONTENT = ProposalContent().load(load_yaml(EXAMPLE))
@@ -74,8 +74,9 @@ def value_of(name: str, field: fields.Field[Any]) -> st.SearchStrategy[Any]:
     if isinstance(field, WholeNumber):
         bounds = next(rule for rule in field.validators if isinstance(rule, validate.Range))
         return st.integers(bounds.min, bounds.max)
-    if name == "kind":
-        return st.sampled_from(BENEFIT_KINDS)
+    choices = next((rule.choices for rule in field.validators if isinstance(rule, validate.OneOf)), None)
+    if choices:
+        return st.sampled_from(list(choices))
     return next(strategy for kind, strategy in OF_FIELD if isinstance(field, kind))
 
 
@@ -348,3 +349,38 @@ def test_the_largest_proposal_that_a_caller_may_send_fits_into_its_event() -> No
     }  # fmt: skip
     message = encode(approved, id=ids.new_id(), subject="s", sequence=1, time=AT, data=approved.dump(data))
     assert len(message.body) <= MAX_BODY_BYTES
+
+
+RECEIVED = event_type("finance", "contribution_received")
+RECEIVED_DATA = {"council": "S12000036", "amount_pence": 1, "bank_reference": "BACS-1", "received_on": "2026-05-29"}
+
+
+def attributes_of(kind: EventType, **more: str) -> dict[str, str]:
+    given = {"id": "GL-1", "source": kind.source, "type": kind.type, "specversion": "1.0", "subject": "S12000036"}
+    return given | {"time": "2026-06-01T09:00:00Z"} | more
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_a_system_need_not_number_its_events_and_a_service_must(structured: bool) -> None:
+    def read(kind: EventType, data: object, **more: str) -> Event:
+        if structured:
+            body = json.dumps({**attributes_of(kind, **more), "data": data}).encode()
+            return decode(body, {}, "application/cloudevents+json")
+        headers = {f"ce-{name}": value for name, value in attributes_of(kind, **more).items()}
+        return decode(json.dumps(data).encode(), headers, "application/json")
+
+    assert read(RECEIVED, RECEIVED_DATA).sequence is None
+    assert read(RECEIVED, RECEIVED_DATA, sequence="7").sequence == 7
+    with pytest.raises(Unreadable) as refusal:
+        read(RECEIVED, RECEIVED_DATA, sequence="seven")
+    assert refusal.value.reason == "schema"
+    with pytest.raises(Unreadable, match=r"missing: sequence\."):
+        read(JOINED, JOINED.dump(JOINED_DATA))
+    with pytest.raises(Unreadable, match=r"missing: subject\."):
+        read(RECEIVED, RECEIVED_DATA, subject="")
+
+
+def test_an_event_without_a_number_is_published_without_one() -> None:
+    sent = encode(RECEIVED, id=ids.new_id(), subject="S12000036", sequence=None, time=AT, data=RECEIVED_DATA)
+    assert "ce-sequence" not in sent.headers
+    assert decode(sent.body, sent.headers, sent.content_type).sequence is None
