@@ -44,7 +44,7 @@ such as `{exchange}`, with its short name as the routing key. The exchanges are 
 | `ce-time` | `{sample.headers[ce-time]}` | when it was recorded |
 | `ce-sequence` | `{sample.headers[ce-sequence]}` | the version of the subject after the event, a whole number |
 
-All of these attributes are needed, but for `ce-sequence` in the events of a system that is no service ({systems}):
+All of these attributes are needed. A system that is no service ({systems}) may leave out `ce-sequence`:
 an accounts system counts no versions of a council. Other headers may stand beside them, such as `traceparent`.
 
 ## Consume events
@@ -90,8 +90,8 @@ nowhere else ([who may do what](runbooks/access.md)). This is all of it, with [p
 {calls}
 ```
 
-An event that is reported twice under one `ce-id` counts once, and so does the same bank or payment reference under
-another; the same reference with another sum, day, council or tranche is laid aside.
+An event that is reported twice under one `ce-id` counts once, so each entry needs an id of its own, for ever. The same
+bank or payment reference under another id counts once too; with another sum, day, council or tranche it is laid aside.
 
 ## How fields are written
 
