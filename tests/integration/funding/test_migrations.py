@@ -66,7 +66,7 @@ def test_receipts_of_before_are_flagged_as_they_would_have_been(open_database: O
             ("unpledged", 0),
         ]
         config = _config(funding.database)
-        command.downgrade(config, str(ScriptDirectory.from_config(config).get_revision("0011").down_revision))
+        command.downgrade(config, str(ScriptDirectory.from_config(config).get_revision("0009").down_revision))
         command.upgrade(config, "head")
         assert flagged() == before
 

@@ -8,7 +8,7 @@ from alembic import op
 from shared.storage.alterations import altering
 from shared.storage.types import Pence, UtcDateTime
 
-revision = "0008"
+revision = "0007"
 down_revision = "0006"
 
 _APPEND_ONLY_TABLES = ("closed_years", "year_figures")

@@ -13,7 +13,7 @@ from services.funding.domain import receipts as rules
 from shared.storage.alterations import altering
 from shared.storage.types import Json, Pence
 
-revision = "0011"
+revision = "0009"
 down_revision = "0008"
 
 _receipts = sa.table(
