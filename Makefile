@@ -36,8 +36,8 @@ test-unit: dev-env ## Run the tests that need no server
 	@$(BIN)/python -m pytest tests/unit $(TEST_ARGS)
 
 .PHONY: test-faults
-test-faults: dev-env ## Run every fault test, those too that take minutes
-	@$(BIN)/python -m pytest tests/faults -m "" -n $(FAULT_WORKERS) --dist loadfile $(TEST_ARGS)
+test-faults: dev-env ## Run every fault test and the long walks through the ledger, those too that take minutes
+	@$(BIN)/python -m pytest tests/faults tests/integration/funding/test_model.py tests/integration/funding/test_killed.py -m "" -n $(FAULT_WORKERS) --dist loadfile $(TEST_ARGS)
 
 .PHONY: bench
 bench: dev-env ## Measure messaging, lists and the ledger on private servers, some fifteen minutes; BENCH_ARGS="--help" shows what else it can do
