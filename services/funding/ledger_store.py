@@ -90,7 +90,9 @@ def lock_books(session: Session, pool_id: UUID, accounts: Collection[str]) -> le
 
     :param accounts: all that the transaction will move, if it moves any.
     """
-    return _lock_all(session, pool_id, accounts)[1]
+    session.flush()
+    _, head, _ = _lock_all(session, pool_id, accounts)
+    return head
 
 
 def close_through(session: Session, pool_id: UUID, day: date) -> None:
