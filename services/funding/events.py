@@ -1,12 +1,12 @@
 """Records each of funding's events in the outbox, with the version that it takes its aggregate to."""
 
-from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from services.funding import ledger
+from services.funding import figures, ledger
+from services.funding.domain.statements import total
 from services.funding.models import (
     Award,
     ClosedYear,
@@ -18,7 +18,6 @@ from services.funding.models import (
     Receipt,
     Tranche,
 )
-from services.funding.year_end import NAMES, Figures
 from shared.events.catalogue import event_type
 from shared.fields import Command
 from shared.messaging import outbox
@@ -76,8 +75,9 @@ def leaver_refunded(session: Session, pool: Pool, council: str, amount_pence: in
     )
 
 
-def year_closed(session: Session, pool: Pool, closed: ClosedYear, total: Figures) -> None:
+def year_closed(session: Session, pool: Pool, closed: ClosedYear) -> None:
     """A financial year's figures are settled."""
+    parts = figures.settled(closed)
     _record(
         session,
         pool,
@@ -86,10 +86,8 @@ def year_closed(session: Session, pool: Pool, closed: ClosedYear, total: Figures
             "pool_id": pool.id,
             "year": closed.year,
             "closed_at": closed.closed_at,
-            "councils": [
-                {"council": row.council, **{name: getattr(row, name) for name in NAMES}} for row in closed.figures
-            ],
-            "total": asdict(total),
+            "councils": [{"council": council, **part.by_name()} for council, part in parts.items()],
+            "total": total(parts.values()).by_name(),
         },
     )
 

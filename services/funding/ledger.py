@@ -35,7 +35,8 @@ COUNCIL, PLEDGED, RESERVED, COMMITTED, PAID = "council", "pledged", "reserved", 
 RETURN, CLAW_BACK = "return", "claw_back"
 #: Flows that others ask for by name; the table above has all.
 PLEDGE, RECEIPT, CANCEL, REFUND, PAY = "pledge", "receipt", "cancel", "refund", "pay"
-_REVERSE = "reverse_"
+#: What the kind of a reversal begins with; the flow that it takes back follows.
+REVERSE = "reverse_"
 
 
 def council_account(gss_code: str) -> str:
@@ -451,17 +452,17 @@ def reversal_key(number: int) -> str:
 
 def reversal_of(kind: str) -> str:
     """Return the flow that takes another one back."""
-    return f"{_REVERSE}{kind}"
+    return f"{REVERSE}{kind}"
 
 
 def is_reversal(kind: str) -> bool:
     """Tell whether a flow is the reversal of another."""
-    return kind.startswith(_REVERSE)
+    return kind.startswith(REVERSE)
 
 
 def flow_of(kind: str) -> str:
     """Return the flow itself, of a reversal the one that it takes back."""
-    return kind.removeprefix(_REVERSE)
+    return kind.removeprefix(REVERSE)
 
 
 def _key(word: str, nth: int, rest: str) -> str:

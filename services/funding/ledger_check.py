@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import Select, func, literal, select, union_all
 from sqlalchemy.orm import Session, selectinload
 
-from services.funding import ledger, ledger_chain, year_end, year_store
+from services.funding import figures, ledger, ledger_chain, ledger_history
+from services.funding.domain.statements import Figures, span_of
 from services.funding.models import (
     ClosedYear,
     LedgerAccount,
@@ -248,22 +249,28 @@ def _contributors_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
 def _closed_years_out_of_step(session: Session, pool_id: UUID) -> list[Problem]:
     """Nothing is dated in a closed year any more, so that its figures stay what the ledger says of it."""
     closed = session.scalars(select(ClosedYear).where(ClosedYear.pool_id == pool_id).order_by(ClosedYear.year)).all()
-    figures: dict[str, year_end.Figures] = {}
-    after = None
-    problems = []
-    for year in closed:
-        ends_on = periods.parse_year(year.year).ends_on
-        figures = year_end.figures(figures, year_store.movements_in(session, pool_id, after, ends_on))
-        after = ends_on
-        if year_store.settled(year) != figures:
-            problems.append(
-                Problem("year_out_of_step", f"The figures of {year.year} are not those of the ledger's transactions.")
-            )
+    books = ledger_history.books(session, pool_id)
+    problems = [problem for year in closed if (problem := _first_wrong_figure(session, books, year))]
     through = session.scalar(select(LedgerHead.closed_through).where(LedgerHead.pool_id == pool_id))
+    closed_through = periods.parse_year(closed[-1].year).ends_on if closed else None
     # A year may be closed while this runs, and none is opened again.
-    if after is not None and (through is None or through < after):
-        problems.append(Problem("closed_through_out_of_step", f"The books are open to a day before {after}."))
+    if closed_through is not None and (through is None or through < closed_through):
+        problems.append(Problem("closed_through_out_of_step", f"The books are open to a day before {closed_through}."))
     return problems
+
+
+def _first_wrong_figure(session: Session, books: ledger_history.Books, year: ClosedYear) -> Problem | None:
+    kept = {row.council: row for row in year.figures}
+    for council, part in figures.of_span(session, books, span_of(year.year), kept).items():
+        for name, pence in part.by_name().items():
+            kept_pence = getattr(kept.get(council, Figures()), name)
+            if kept_pence != pence:
+                return Problem(
+                    "year_out_of_step",
+                    f"The {name} of {council} for {year.year} is kept as {kept_pence} pence, and the ledger's"
+                    f" transactions come to {pence}.",
+                )
+    return None
 
 
 def _unbalanced_transactions(session: Session, pool_id: UUID) -> list[Problem]:

@@ -4,7 +4,6 @@ A transaction counts from its effective date on, that day included, whenever it 
 tells is read up to one transaction of the chain, so that its parts belong together whatever is posted meanwhile.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, sel
 from sqlalchemy.orm import Session
 
 from services.funding import ledger, ledger_chain
-from services.funding.domain.statements import Span
+from services.funding.domain.statements import Move, Span, move_of_accounts, move_of_attribution
 from services.funding.models import LedgerAccount, LedgerAttribution, LedgerHead, LedgerPosting, LedgerTransaction
 from shared.errors import Invalid
 
@@ -38,7 +37,7 @@ class Books:
 
 @dataclass(frozen=True)
 class Attributed:
-    """What a project cost a council, and what came back of it, in pence; neither below zero."""
+    """What a project cost a council, and what came back of it, in pence; below zero where a reversal takes it back."""
 
     council: str
     project_id: UUID
@@ -88,12 +87,15 @@ def balances_as_at(session: Session, books: Books, day: date | None) -> dict[str
 def attributed(session: Session, books: Books, span: Span, council: str | None = None) -> list[Attributed]:
     """Return what each project cost each council in a span of days, or one council."""
     pence = LedgerAttribution.amount_pence
+    is_reversal = LedgerTransaction.kind.startswith(ledger.REVERSE, autoescape=True)
+    # As in move_of_attribution: what takes a payment back is below zero, and spent all the same.
+    is_spent = (pence > 0) != is_reversal
     statement = (
         select(
             LedgerAttribution.council,
             LedgerAttribution.project_id,
-            func.sum(case((pence > 0, pence), else_=0)),
-            func.sum(case((pence < 0, -pence), else_=0)),
+            func.sum(case((is_spent, pence), else_=0)),
+            func.sum(case((is_spent, 0), else_=-pence)),
         )
         .join(LedgerTransaction, LedgerTransaction.id == LedgerAttribution.transaction_id)
         .where(*books.within(span))
@@ -110,18 +112,18 @@ def attributed(session: Session, books: Books, span: Span, council: str | None =
 
 @dataclass(frozen=True)
 class CouncilMove:
-    """What a transaction adds to a council's two accounts, in pence."""
+    """What a transaction is to a council; the project that is paid or pays back, if one is."""
 
     transaction_id: UUID
     council: str
-    council_pence: int
-    pledged_pence: int
+    project_id: UUID | None
+    move: Move
 
 
 def council_moves(
     session: Session, books: Books, span: Span, council: str | None = None, *, of: Sequence[UUID] | None = None
 ) -> list[CouncilMove]:
-    """Return what the transactions of a span of days add to the accounts of councils, or of one.
+    """Return what the transactions of a span of days are to councils, or to one, by the councils' own accounts.
 
     :param of: the ids of the only transactions that count.
     """
@@ -129,43 +131,53 @@ def council_moves(
     if not accounts:
         return []
     statement = (
-        select(LedgerPosting.transaction_id, LedgerPosting.account_id, LedgerPosting.amount_pence)
+        select(
+            LedgerPosting.transaction_id, LedgerTransaction.kind, LedgerPosting.account_id, LedgerPosting.amount_pence
+        )
         .join(LedgerTransaction, LedgerTransaction.id == LedgerPosting.transaction_id)
         .where(LedgerPosting.account_id.in_(list(accounts)), *books.within(span))
     )
     if of is not None:
         statement = statement.where(LedgerPosting.transaction_id.in_(list(of)))
-    found: dict[tuple[UUID, str], dict[str, int]] = {}
-    for transaction_id, account_id, pence in session.execute(statement):
-        kind, _, code = accounts[account_id].partition(":")
-        found.setdefault((transaction_id, code), {})[kind] = pence
+    found: dict[tuple[UUID, str, str], dict[str, int]] = {}
+    for transaction_id, kind, account_id, pence in session.execute(statement):
+        account, _, code = accounts[account_id].partition(":")
+        found.setdefault((transaction_id, kind, code), {})[account] = pence
     return [
-        CouncilMove(transaction_id, code, pence.get(ledger.COUNCIL, 0), pence.get(ledger.PLEDGED, 0))
-        for (transaction_id, code), pence in found.items()
+        CouncilMove(
+            transaction_id,
+            code,
+            None,
+            move_of_accounts(
+                pence.get(ledger.COUNCIL, 0), pence.get(ledger.PLEDGED, 0), is_reversal=ledger.is_reversal(kind)
+            ),
+        )
+        for (transaction_id, kind, code), pence in found.items()
     ]
 
 
-@dataclass(frozen=True)
-class Attribution:
-    """What a transaction costs a council, or gives back below zero, in pence."""
+def project_moves(session: Session, of: Sequence[UUID], council: str | None = None) -> list[CouncilMove]:
+    """Return what transactions are to councils, or to one, by what a project costs them or gives back.
 
-    transaction_id: UUID
-    council: str
-    project_id: UUID
-    amount_pence: int
-
-
-def attributions(session: Session, of: Sequence[UUID], council: str | None = None) -> list[Attribution]:
-    """Return what transactions cost councils, or one of them."""
-    statement = select(
-        LedgerAttribution.transaction_id,
-        LedgerAttribution.council,
-        LedgerAttribution.project_id,
-        LedgerAttribution.amount_pence,
-    ).where(LedgerAttribution.transaction_id.in_(list(of)))
+    :param of: the ids of the transactions.
+    """
+    statement = (
+        select(
+            LedgerAttribution.transaction_id,
+            LedgerAttribution.council,
+            LedgerAttribution.project_id,
+            LedgerAttribution.amount_pence,
+            LedgerTransaction.kind,
+        )
+        .join(LedgerTransaction, LedgerTransaction.id == LedgerAttribution.transaction_id)
+        .where(LedgerAttribution.transaction_id.in_(list(of)))
+    )
     if council is not None:
         statement = statement.where(LedgerAttribution.council == council)
-    return [Attribution(*row) for row in session.execute(statement)]
+    return [
+        CouncilMove(transaction_id, code, project_id, move_of_attribution(pence, is_reversal=ledger.is_reversal(kind)))
+        for transaction_id, code, project_id, pence, kind in session.execute(statement)
+    ]
 
 
 def rows_of(session: Session, books: Books, span: Span, council: str | None = None) -> int:
@@ -272,21 +284,3 @@ def bank_moves(session: Session, pool_id: UUID) -> list[BankMove]:
         .order_by(LedgerTransaction.number)
     )
     return [BankMove(number, on, kind, about, int(amount)) for number, on, kind, about, amount in rows]
-
-
-def pledged_by_year(session: Session, pool_id: UUID) -> dict[str, dict[str, int]]:
-    """Return what each council has pledged for each financial year, less what was cancelled: by GSS code, then by year.
-
-    A transaction that pledges or cancels says in ``about`` for which year; one that settles pledges is for no year.
-    """
-    rows = session.execute(
-        select(LedgerAccount.name, LedgerTransaction.about, LedgerPosting.amount_pence)
-        .join(LedgerPosting, LedgerPosting.account_id == LedgerAccount.id)
-        .join(LedgerTransaction, LedgerTransaction.id == LedgerPosting.transaction_id)
-        .where(LedgerAccount.pool_id == pool_id, LedgerAccount.name.startswith(f"{ledger.PLEDGED}:"))
-    )
-    pledged: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for account, about, amount_pence in rows:
-        if "year" in about:
-            pledged[account.partition(":")[2]][about["year"]] += amount_pence
-    return pledged

@@ -92,6 +92,11 @@ class Pool(Base):
         """The financial years that it is for."""
         return periods.years_between(self.starts_on, self.ends_on)
 
+    @property
+    def councils(self) -> list[str]:
+        """The GSS codes of all that are or were members, in order."""
+        return sorted({member.council for member in self.members})
+
 
 class Member(Base):
     """A council's membership of a pool, from ``joins_on`` to ``leaves_on``, both included, or to the pool's end."""
@@ -240,7 +245,7 @@ class ClosedYear(Base):
 
 
 class YearFigures(Base):
-    """What a closed financial year has brought a council (:class:`.year_end.Figures`); the pool's figures are the sums.
+    """What a closed financial year has brought a council (:class:`.statements.Figures`); the sums are the pool's.
 
     The database refuses to change or delete them.
     """
@@ -252,24 +257,24 @@ class YearFigures(Base):
     council: Mapped[str] = mapped_column(String(GSS_LENGTH), primary_key=True)
     opening_pence: Mapped[int] = mapped_column(Pence)
     received_pence: Mapped[int] = mapped_column(Pence)
-    paid_pence: Mapped[int] = mapped_column(Pence)
-    returned_pence: Mapped[int] = mapped_column(Pence)
     refunded_pence: Mapped[int] = mapped_column(Pence)
-    carried_forward_pence: Mapped[int] = mapped_column(Pence)
-    owed_at_start_pence: Mapped[int] = mapped_column(Pence)
+    spent_pence: Mapped[int] = mapped_column(Pence)
+    returned_pence: Mapped[int] = mapped_column(Pence)
+    closing_pence: Mapped[int] = mapped_column(Pence)
+    outstanding_before_pence: Mapped[int] = mapped_column(Pence)
     pledged_pence: Mapped[int] = mapped_column(Pence)
-    unpledged_pence: Mapped[int] = mapped_column(Pence)
-    owed_at_end_pence: Mapped[int] = mapped_column(Pence)
+    settled_pence: Mapped[int] = mapped_column(Pence)
+    outstanding_pence: Mapped[int] = mapped_column(Pence)
 
     __table_args__ = (
         ForeignKeyConstraint(["pool_id", "year"], ["closed_years.pool_id", "closed_years.year"]),
         CheckConstraint(
-            "opening_pence + received_pence - paid_pence + returned_pence - refunded_pence = carried_forward_pence",
-            name="unspent_adds_up",
+            "opening_pence + received_pence - refunded_pence - spent_pence + returned_pence = closing_pence",
+            name="closing_adds_up",
         ),
         CheckConstraint(
-            "owed_at_start_pence + pledged_pence - received_pence + unpledged_pence = owed_at_end_pence",
-            name="owed_adds_up",
+            "outstanding_before_pence + pledged_pence - settled_pence = outstanding_pence",
+            name="outstanding_adds_up",
         ),
         {"info": APPEND_ONLY},
     )

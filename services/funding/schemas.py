@@ -322,44 +322,45 @@ class ReceiptPage(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
-class YearFiguresView(Schema):
-    """What a financial year has brought.
+class FiguresView(Schema):
+    """What a financial year, or the pool's whole time, has brought.
 
-    ``opening`` + ``received`` - ``paid`` + ``returned`` - ``refunded`` = ``carried_forward``, and ``owed_at_start`` +
-    ``pledged`` - ``received`` + ``unpledged`` = ``owed_at_end``. A reversal counts against what it takes back, so that
-    a figure may be below zero.
+    ``closing_pence``, which is carried forward, is what it opens with, and received and returned, less refunded and
+    spent. Beside the money stand the pledges: ``outstanding_pence`` is what was outstanding before, and pledged, less
+    settled. A reversal counts against what it takes back, so that a figure may be below zero.
     """
 
     opening_pence = Pence(minimum=-MAX_PENCE)
     received_pence = Pence(minimum=-MAX_PENCE)
-    paid_pence = Pence(minimum=-MAX_PENCE)
-    returned_pence = Pence(minimum=-MAX_PENCE)
     refunded_pence = Pence(minimum=-MAX_PENCE)
-    carried_forward_pence = Pence(minimum=-MAX_PENCE)
-    owed_at_start_pence = Pence(minimum=-MAX_PENCE)
+    spent_pence = Pence(minimum=-MAX_PENCE)
+    returned_pence = Pence(minimum=-MAX_PENCE)
+    closing_pence = Pence(minimum=-MAX_PENCE)
+    outstanding_before_pence = Pence(minimum=-MAX_PENCE)
     pledged_pence = Pence(minimum=-MAX_PENCE)
-    unpledged_pence = Pence(minimum=-MAX_PENCE)
-    owed_at_end_pence = Pence(minimum=-MAX_PENCE)
+    settled_pence = Pence(minimum=-MAX_PENCE)
+    outstanding_pence = Pence(minimum=-MAX_PENCE)
 
 
-class CouncilYearView(YearFiguresView):
-    """What a financial year has brought a council."""
+class CouncilFiguresView(Schema):
+    """A council's part of the pool's figures: those of its own statement."""
 
     council = Gss()
     name = fields.String()
+    figures = fields.Nested(FiguresView)
 
 
 class YearView(Schema):
     """A financial year's figures: those of the councils that the caller may see, and of the pool, which has the sums.
 
-    They are settled once the year is closed; until then ``closed_at`` is null.
+    They are those of the year's statements, and settled once the year is closed; until then ``closed_at`` is null.
     """
 
     pool_id = Id()
     year = FinancialYear()
     closed_at = Moment(allow_none=True)
-    councils = fields.List(fields.Nested(CouncilYearView))
-    total = fields.Nested(YearFiguresView)
+    councils = fields.List(fields.Nested(CouncilFiguresView))
+    total = fields.Nested(FiguresView)
 
 
 class PostingView(Schema):
@@ -449,31 +450,13 @@ class CouncilStatement(PoolStatement):
     council = Gss(required=True)
 
 
-class FiguresView(Schema):
-    """The figures of a statement.
-
-    ``closing_pence`` is what it opens with, and received and returned, less refunded and spent. Beside the money stand
-    the pledges: ``outstanding_pence`` is what was outstanding before, and pledged, less settled.
-    """
-
-    opening_pence = Pence(minimum=-MAX_PENCE)
-    received_pence = Pence(minimum=0)
-    refunded_pence = Pence(minimum=0)
-    spent_pence = Pence(minimum=0)
-    returned_pence = Pence(minimum=0)
-    closing_pence = Pence(minimum=-MAX_PENCE)
-    outstanding_before_pence = Pence(minimum=-MAX_PENCE)
-    pledged_pence = Pence(minimum=-MAX_PENCE)
-    settled_pence = Pence(minimum=-MAX_PENCE)
-    outstanding_pence = Pence(minimum=-MAX_PENCE)
-
-
 class StatementLineView(Schema):
     """What one transaction did to one council's money, and to what is outstanding of its pledges."""
 
     line = fields.String(attribute="move.line")
     effective_on = Day(attribute="transaction.effective_on")
     number = fields.Integer(attribute="transaction.number")
+    corrects = fields.Integer(allow_none=True)
     transaction_id = Id(attribute="transaction.id")
     kind = fields.String(attribute="transaction.kind")
     council = Gss()
@@ -490,8 +473,8 @@ class ProjectPartView(Schema):
     """What a project cost a council, and what came back of it."""
 
     council = Gss()
-    spent_pence = Pence(minimum=0)
-    returned_pence = Pence(minimum=0)
+    spent_pence = Pence(minimum=-MAX_PENCE)
+    returned_pence = Pence(minimum=-MAX_PENCE)
 
 
 class ProjectShareView(Schema):
@@ -500,8 +483,8 @@ class ProjectShareView(Schema):
     project_id = Id()
     award_reference = fields.String(allow_none=True)
     title = fields.String(allow_none=True)
-    spent_pence = Pence(minimum=0)
-    returned_pence = Pence(minimum=0)
+    spent_pence = Pence(minimum=-MAX_PENCE)
+    returned_pence = Pence(minimum=-MAX_PENCE)
 
 
 class SharedProjectView(ProjectShareView):
@@ -535,14 +518,6 @@ class CouncilStatementView(StatementView):
 
     council = Gss()
     name = fields.String()
-
-
-class CouncilFiguresView(Schema):
-    """A council's part of the pool's statement: the figures of its own statement."""
-
-    council = Gss()
-    name = fields.String()
-    figures = fields.Nested(FiguresView)
 
 
 class PoolStatementView(StatementView):

@@ -48,21 +48,21 @@ class LeaverRefunded(Schema):
 class YearFigures(Schema):
     """What a financial year has brought.
 
-    ``opening`` + ``received`` - ``paid`` + ``returned`` - ``refunded`` = ``carried_forward``, and ``owed_at_start`` +
-    ``pledged`` - ``received`` + ``unpledged`` = ``owed_at_end``. A reversal counts against what it takes back, so that
-    a figure may be below zero.
+    ``opening`` + ``received`` - ``refunded`` - ``spent`` + ``returned`` = ``closing``, which is carried forward, and
+    ``outstanding_before`` + ``pledged`` - ``settled`` = ``outstanding``. A reversal counts against what it takes back,
+    so that a figure may be below zero.
     """
 
     opening_pence = Pence(required=True, minimum=-MAX_PENCE)
     received_pence = Pence(required=True, minimum=-MAX_PENCE)
-    paid_pence = Pence(required=True, minimum=-MAX_PENCE)
-    returned_pence = Pence(required=True, minimum=-MAX_PENCE)
     refunded_pence = Pence(required=True, minimum=-MAX_PENCE)
-    carried_forward_pence = Pence(required=True, minimum=-MAX_PENCE)
-    owed_at_start_pence = Pence(required=True, minimum=-MAX_PENCE)
+    spent_pence = Pence(required=True, minimum=-MAX_PENCE)
+    returned_pence = Pence(required=True, minimum=-MAX_PENCE)
+    closing_pence = Pence(required=True, minimum=-MAX_PENCE)
+    outstanding_before_pence = Pence(required=True, minimum=-MAX_PENCE)
     pledged_pence = Pence(required=True, minimum=-MAX_PENCE)
-    unpledged_pence = Pence(required=True, minimum=-MAX_PENCE)
-    owed_at_end_pence = Pence(required=True, minimum=-MAX_PENCE)
+    settled_pence = Pence(required=True, minimum=-MAX_PENCE)
+    outstanding_pence = Pence(required=True, minimum=-MAX_PENCE)
 
 
 class CouncilYearFigures(YearFigures):

@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.funding import access, events, ledger, ledger_store, schemas
+from services.funding import access, contributions, events, ledger, ledger_store, schemas
 from services.funding.domain import membership as rules
 from services.funding.domain import years
 from services.funding.domain.awards import RUNNING_AWARD_STATES
 from services.funding.handlers import pools
 from services.funding.handlers.plans import Approval, Kind, Plan, Subject, lock_pool
 from services.funding.leaving import Pledged, cancelled_by_leaving, refund_of
-from services.funding.models import Award, Contribution, Member, Pool
+from services.funding.models import Award, Member, Pool
 from shared import clock, councils
 from shared.errors import Conflict
 from shared.fields import Command
@@ -65,9 +65,7 @@ def _check_leads_nothing(session: Session, pool: Pool, council: str) -> None:
 
 def _cancel_pledges(session: Session, principal: Principal, pool: Pool, leave: Command) -> None:
     council = leave.council
-    shares = session.scalars(
-        select(Contribution).where(Contribution.pool_id == pool.id, Contribution.council == council)
-    ).all()
+    shares = contributions.shares(session, pool.id, council)
     pledges = {Pledged(share.year, share.nth, share.pledged_pence): share for share in shares}
     accounts = [ledger.council_account(council), ledger.pledged_account(council)]
     outstanding_pence = ledger.outstanding_from(ledger_store.lock(session, pool.id, accounts), council)

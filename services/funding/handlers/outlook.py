@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from services.funding import access, ledger, ledger_history, ledger_store
+from services.funding import access, contributions, ledger, ledger_history, ledger_store
 from services.funding.domain import projection
 from services.funding.domain.awards import AwardState, tranches_of
 from services.funding.domain.drawdowns import TrancheState
@@ -21,7 +21,7 @@ def as_at(session: Session, principal: Principal, pool: Pool, day: date) -> dict
     books = ledger_history.books(session, pool.id)
     balances = ledger_history.balances_as_at(session, books, day)
     members = []
-    for council in sorted({member.council for member in pool.members}):
+    for council in pool.councils:
         shown = access.sees_sums_of(principal, council)
         members.append(
             {
@@ -44,7 +44,7 @@ def projected(session: Session, pool: Pool) -> list[projection.Projection]:
     offered = select(Candidate).join(Award).where(Award.pool_id == pool.id, Award.state == AwardState.OFFERED)
     return projection.project(
         ledger_store.balances(session, pool.id),
-        pledges=ledger_history.pledged_by_year(session, pool.id),
+        pledges=contributions.pledged_by_year(session, pool.id),
         tranches=[
             Due(ledger.committed_account(project_id), due_on, int(pence))
             for project_id, due_on, pence in session.execute(unpaid)

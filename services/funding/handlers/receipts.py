@@ -1,16 +1,15 @@
 """Receipts: money of the councils that arrived, as a treasurer records it or finance reports it."""
 
-from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from services.funding import access, events, ledger, ledger_store
+from services.funding import access, contributions, events, ledger, ledger_store
 from services.funding.domain import membership, years
 from services.funding.domain import receipts as rules
 from services.funding.domain import records as record_rules
-from services.funding.models import Contribution, Member, Pool, Receipt
+from services.funding.models import Member, Pool, Receipt
 from shared import clock, ids, periods
 from shared.errors import NotFound
 from shared.fields import Command
@@ -90,7 +89,8 @@ def _record(session: Session, pool: Pool, money: Command, *, by: str) -> Receipt
     outstanding_pence = _outstanding(session, pool, money.council)
     unpledged_pence = ledger.unpledged_part(money.amount_pence, outstanding_pence)
     rules.check_still_takes(pool, money.received_on, unpledged_pence)
-    still_owed_pence = rules.still_owed(_pledges(session, pool, money.council), outstanding_pence, money.amount_pence)
+    pledged = contributions.pledged_by_year(session, pool.id, money.council)[money.council]
+    still_owed_pence = rules.still_owed(pledged, outstanding_pence, money.amount_pence)
     receipt = Receipt(
         id=ids.new_id(),
         pool_id=pool.id,
@@ -116,16 +116,6 @@ def _facts(money: Command) -> dict[str, Any]:
 
 def _reference(money: Command) -> dict[str, str]:
     return {"bank_reference": money.bank_reference}
-
-
-def _pledges(session: Session, pool: Pool, council: str) -> dict[str, int]:
-    """Return what a council pledged, in pence by financial year."""
-    pledges: dict[str, int] = defaultdict(int)
-    for share in session.scalars(
-        select(Contribution).where(Contribution.pool_id == pool.id, Contribution.council == council)
-    ):
-        pledges[share.year] += share.pledged_pence
-    return pledges
 
 
 def _outstanding(session: Session, pool: Pool, council: str) -> int:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from services.funding import access, events, ledger, ledger_store, schemas
+from services.funding import access, contributions, events, ledger, ledger_store, schemas
 from services.funding.domain import drawdowns as drawdown_rules
 from services.funding.domain import reversals as rules
 from services.funding.domain import years
@@ -123,13 +123,9 @@ def _check_money_is_there(
 
 def _share_of(session: Session, pool: Pool, original: LedgerTransaction) -> Contribution:
     """Return the share of a financial year that a pledge is for."""
-    year, council = original.about["year"], original.about["council"]
-    shares = session.scalars(
-        select(Contribution).where(
-            Contribution.pool_id == pool.id, Contribution.year == year, Contribution.council == council
-        )
-    )
-    return next(share for share in shares if ledger.pledge_key(year, council, share.nth) == original.key)
+    council = original.about["council"]
+    shares = contributions.shares(session, pool.id, council)
+    return next(share for share in shares if ledger.pledge_key(share.year, council, share.nth) == original.key)
 
 
 def _take_back_the_record(session: Session, subject: Subject, original: LedgerTransaction) -> None:

@@ -1,19 +1,17 @@
 """The end of a financial year: its figures are settled, and what is unspent is carried forward."""
 
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from services.funding import access, events, ledger_store, schemas, year_end, year_store
+from services.funding import access, events, figures, ledger_history, ledger_store, schemas
 from services.funding.domain import pools as pool_rules
 from services.funding.domain import years as rules
+from services.funding.domain.statements import span_of, total
 from services.funding.handlers.plans import Approval, Kind, Plan, Subject, lock_pool
-from services.funding.models import (
-    ClosedYear,
-    YearFigures,
-)
+from services.funding.ledger_history import Books
+from services.funding.models import ClosedYear, YearFigures
 from shared import clock, councils, periods
 from shared.fields import Command
 from shared.money import format_pounds
@@ -25,18 +23,22 @@ def get_year(session: Session, principal: Principal, command: Command) -> dict[s
     pool = access.pool(session, principal, command.pool_id)
     pool_rules.check_year_of_pool(command.year, pool.years)
     closed = session.get(ClosedYear, (pool.id, command.year))
-    of_councils = year_store.settled(closed) if closed else year_store.as_they_stand(session, pool, command.year)
+    if closed:
+        parts = figures.settled(closed)
+    else:
+        books = ledger_history.books(session, pool.id)
+        parts = figures.of_span(session, books, span_of(command.year), pool.councils)
     sees_all = access.sees_everything(principal)
     return {
         "pool_id": pool.id,
         "year": command.year,
         "closed_at": closed.closed_at if closed else None,
         "councils": [
-            {"council": council, "name": councils.name_of(council), **asdict(figures)}
-            for council, figures in of_councils.items()
+            {"council": council, "name": councils.name_of(council), "figures": part}
+            for council, part in parts.items()
             if sees_all or council == principal.council
         ],
-        "total": year_end.total(of_councils),
+        "total": total(parts.values()),
     }
 
 
@@ -46,13 +48,13 @@ def _plan_closing(session: Session, subject: Subject, command: Command) -> Plan:
     closed = list(session.scalars(select(ClosedYear.year).where(ClosedYear.pool_id == pool.id)))
     rules.check_closing(year, pool.years, closed, clock.today())
     head = ledger_store.lock_books(session, pool.id, [])
-    of_councils = year_store.as_they_stand(session, pool, year)
-    total = year_end.total(of_councils)
+    parts = figures.of_span(session, Books(pool.id, head), span_of(year), pool.councils)
+    whole = total(parts.values())
     sentence = (
-        f"Close {year}: {format_pounds(total.opening_pence)} at its start, {format_pounds(total.received_pence)}"
-        f" received, {format_pounds(total.paid_pence)} paid, {format_pounds(total.returned_pence)} returned,"
-        f" {format_pounds(total.refunded_pence)} refunded; {format_pounds(total.carried_forward_pence)} are carried"
-        f" forward and {format_pounds(total.owed_at_end_pence)} are owed. Nothing is dated in it any more."
+        f"Close {year}: opening with {format_pounds(whole.opening_pence)}, {format_pounds(whole.received_pence)}"
+        f" received, {format_pounds(whole.refunded_pence)} refunded, {format_pounds(whole.spent_pence)} spent,"
+        f" {format_pounds(whole.returned_pence)} returned; closing with {format_pounds(whole.closing_pence)}, which is"
+        f" carried forward, and {format_pounds(whole.outstanding_pence)} outstanding. Nothing is dated in it any more."
     )
 
     def carry_out(approval: Approval) -> dict[str, str]:
@@ -63,11 +65,11 @@ def _plan_closing(session: Session, subject: Subject, command: Command) -> Plan:
             requested_by=approval.author,
             approved_by=approval.approver,
             closed_at=approval.at,
-            figures=[YearFigures(council=council, **asdict(figures)) for council, figures in of_councils.items()],
+            figures=[YearFigures(council=council, **part.by_name()) for council, part in parts.items()],
         )
         session.add(closing)
         ledger_store.close_through(session, pool.id, periods.parse_year(year).ends_on)
-        events.year_closed(session, pool, closing, total)
+        events.year_closed(session, pool, closing)
         return {"year": year}
 
     return Plan(sentence, carry_out)

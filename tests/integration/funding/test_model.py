@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run
 
 from services.funding import ledger_store
+from services.funding.contributions import pledged_by_year
 from services.funding.service import FundingService
 from shared import clock
 from shared.councils import all_councils
@@ -667,6 +668,9 @@ class Walk(RuleBasedStateMachine):
         else:
             self.instruct("close_year", **closing)
             self.closed_years.append(year)
+            settled = self.funding.call(TREASURER_ANN, "get_year", **closing)
+            said = self.funding.call(TREASURER_ANN, "pool_statement", **closing)
+            assert (settled["total"], settled["councils"]) == (said["figures"], said["councils"])
 
     @precondition(lambda self: "get_year" in METHODS)
     @invariant()
@@ -677,15 +681,26 @@ class Walk(RuleBasedStateMachine):
             figures = self.funding.call(TREASURER_ANN, "get_year", pool_id=self.pool_id, year=year)
             total = figures["total"]
             for name, amount in total.items():
-                assert amount == sum(council[name] for council in figures["councils"])
+                assert amount == sum(council["figures"][name] for council in figures["councils"])
             assert total["opening_pence"] == carried
-            carried = total["carried_forward_pence"]
+            carried = total["closing_pence"]
             held = self.book.balances_on(last_day)
             kinds = ("available", "reserved", "committed")
             assert carried == sum(each for account, each in held.items() if account.partition(":")[0] in kinds)
             assert (figures["closed_at"] is not None) == (year in self.closed_years)
 
     # --- everything again -------------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_shares_are_what_the_ledger_says(self) -> None:
+        pledged: Counter[tuple[str, str]] = Counter()
+        for transaction in self.listed:
+            for posting in transaction["postings"] if "year" in transaction["about"] else ():
+                kind, _, council = posting["account"].partition(":")
+                if kind == "pledged":
+                    pledged[council, transaction["about"]["year"]] += posting["amount_pence"]
+        kept = self.funding.database.run(lambda session: pledged_by_year(session, UUID(self.pool_id)))
+        assert pledged == Counter({(council, year): each for council in kept for year, each in kept[council].items()})
 
     @precondition(lambda self: self.answered)
     @rule(number=which, changed=st.booleans())

@@ -15,14 +15,14 @@ _APPEND_ONLY_TABLES = ("closed_years", "year_figures")
 _FIGURES = (
     "opening_pence",
     "received_pence",
-    "paid_pence",
-    "returned_pence",
     "refunded_pence",
-    "carried_forward_pence",
-    "owed_at_start_pence",
+    "spent_pence",
+    "returned_pence",
+    "closing_pence",
+    "outstanding_before_pence",
     "pledged_pence",
-    "unpledged_pence",
-    "owed_at_end_pence",
+    "settled_pence",
+    "outstanding_pence",
 )
 #: What is unique among those that are not reversed, by the name of the index.
 _UNLESS_REVERSED: Mapping[str, tuple[str, list[str]]] = {
@@ -182,12 +182,12 @@ def _create_closed_years() -> None:
             ["pool_id", "year"], ["closed_years.pool_id", "closed_years.year"], name="fk_year_figures_pool_id_year"
         ),
         sa.CheckConstraint(
-            "opening_pence + received_pence - paid_pence + returned_pence - refunded_pence = carried_forward_pence",
-            name="ck_year_figures_unspent_adds_up",
+            "opening_pence + received_pence - refunded_pence - spent_pence + returned_pence = closing_pence",
+            name="ck_year_figures_closing_adds_up",
         ),
         sa.CheckConstraint(
-            "owed_at_start_pence + pledged_pence - received_pence + unpledged_pence = owed_at_end_pence",
-            name="ck_year_figures_owed_adds_up",
+            "outstanding_before_pence + pledged_pence - settled_pence = outstanding_pence",
+            name="ck_year_figures_outstanding_adds_up",
         ),
     )
     if op.get_bind().dialect.name == "postgresql":
