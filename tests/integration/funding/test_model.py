@@ -267,6 +267,9 @@ class Walk(RuleBasedStateMachine):
         if on <= self.closed_through:
             assert self.refused(TREASURER_ANN, "record_receipt", **facts) == "year_closed"
             return
+        if on > max(YEARS.values()) and amount > self.book.accounts[f"pledged:{council}"]:
+            assert self.refused(TREASURER_ANN, "record_receipt", **facts) == "pool_ended"
+            return
         answer = self.call(TREASURER_ANN, "record_receipt", **facts)
         assert answer["unpledged_pence"] == self.book.receive(council, amount, on)
         self.receipts[facts["bank_reference"]] = facts
