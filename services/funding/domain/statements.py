@@ -1,7 +1,8 @@
 """What a year, or any span of days, has brought a council and the pool: the figures and the lines of its statement.
 
 A financial year's figures are those of its statement, and closing the year settles them: what it closes with is carried
-forward and opens the next. What a transaction is to a council follows from what it does to the accounts:
+forward and opens the next. What is dated before the pool's first day is in the first year's opening. What a transaction
+is to a council follows from what it does to the accounts:
 
 =========== =================================================================================================
 line        what it is

@@ -125,6 +125,25 @@ def test_what_is_unspent_and_owed_begins_the_next_year(funding: Funding, pool_id
     assert year_of(funding, pool_id, "2027-28")["total"] == second["total"]
 
 
+def test_what_came_before_the_pools_first_day_opens_its_first_year(
+    funding: Funding, pool_id: str, at: clock.FixedClock
+) -> None:
+    before = year_of(funding, pool_id)["total"]
+    funding.receipt(pool_id, amount_pence=7_00, received_on="2026-03-31")
+    standing = year_of(funding, pool_id)
+    assert standing["total"] == before | {
+        "opening_pence": 7_00,
+        "closing_pence": before["closing_pence"] + 7_00,
+        # It settles a part of what Edinburgh pledged later.
+        "outstanding_before_pence": -7_00,
+        "outstanding_pence": before["outstanding_pence"] - 7_00,
+    }
+    at.at = AFTER["2026-27"]
+    close(funding, pool_id)
+    assert year_of(funding, pool_id)["total"] == standing["total"]
+    assert funding.ledger_is_sound(pool_id)
+
+
 def test_years_are_closed_in_order_once_they_are_over(funding: Funding, pool_id: str, at: clock.FixedClock) -> None:
     assert refused(close, funding, pool_id).code == "year_not_over"
     at.at = AFTER["2027-28"]
