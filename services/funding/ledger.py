@@ -203,19 +203,28 @@ def cancel(*, council: str, year: str, amount_pence: int, on: date, author: str,
 
 
 def refund(
-    *, council: str, amount_pence: int, instruction_id: UUID, on: date, author: str, approver: str
+    *,
+    council: str,
+    amount_pence: int,
+    instruction_id: UUID,
+    payment_reference: str | None = None,
+    on: date,
+    author: str,
+    approver: str,
 ) -> Transaction:
     """A leaver gets back its part of what is free.
 
     :param instruction_id: of the instruction by which it is refunded.
+    :param payment_reference: what the bank calls the payment, if that is known.
     """
+    at_the_bank = {"payment_reference": payment_reference} if payment_reference else {}
     return Transaction(
         kind=REFUND,
         key=f"refund:{instruction_id}",
         effective_on=on,
         author=author,
         approver=approver,
-        about={"council": council, "instruction_id": str(instruction_id)},
+        about={"council": council, "instruction_id": str(instruction_id), **at_the_bank},
         postings=_move(AVAILABLE, council_account(council), amount_pence),
     )
 

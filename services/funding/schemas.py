@@ -69,10 +69,11 @@ class RemoveMember(CommandSchema):
 
 
 class RefundLeaver(CommandSchema):
-    """Ask that a council that has left is refunded its part of what is available."""
+    """Ask that a council that has left is refunded its part of what is available, by a payment of that reference."""
 
     pool_id = Id(required=True)
     council = Gss(required=True)
+    payment_reference = Text(load_default=None, allow_none=True, max_length=64)
 
 
 class SetContributions(CommandSchema):

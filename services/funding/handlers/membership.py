@@ -106,9 +106,10 @@ def _plan_refund(session: Session, subject: Subject, command: Command) -> Plan:
             " promised money becomes free.",
         )
     owed_pence = ledger.outstanding_from(balances, council)
+    by = f" by {command.payment_reference}" if command.payment_reference else ""
     owes = f" It owes the pool {format_pounds(owed_pence)}." if owed_pence else ""
     sentence = (
-        f"Refund {format_pounds(amount_pence)} to {name}: its part of what is available, of the"
+        f"Refund {format_pounds(amount_pence)} to {name}{by}: its part of what is available, of the"
         f" {format_pounds(left_pence)} that it has left in the pool.{owes}"
     )
 
@@ -117,6 +118,7 @@ def _plan_refund(session: Session, subject: Subject, command: Command) -> Plan:
             council=council,
             amount_pence=amount_pence,
             instruction_id=approval.instruction_id,
+            payment_reference=command.payment_reference,
             on=approval.at.date(),
             author=approval.author,
             approver=approval.approver,

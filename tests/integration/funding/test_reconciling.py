@@ -112,3 +112,17 @@ def test_all_that_is_wrong_with_the_file_is_told_at_once(funding: Funding, pool_
 def test_every_pool_is_its_own(funding: Funding, pool_id: str) -> None:
     other = funding.pool()
     assert reconciled(funding, other)["missing_here"]["count"] == 4
+
+
+def test_a_leavers_refund_is_found_by_its_payment_reference(funding: Funding, pool_id: str) -> None:
+    funding.call(TREASURER_ANN, "remove_member", pool_id=pool_id, council=FIFE, leaves_on="2026-05-31")
+    refund = {"council": FIFE, "payment_reference": "REFUND-FIFE-1"}
+    assert "to Fife by REFUND-FIFE-1: its part" in funding.by_two_people("refund_leaver", pool_id, **refund)["sentence"]
+    amount_pence = -next(
+        posting["amount_pence"]
+        for posting in funding.transactions(pool_id)[-1]["postings"]
+        if posting["account"] == "available"
+    )
+    paid_out = f"Date,Reference,Amount\n01/06/2026,refund fife 1,-{amount_pence // 100}.{amount_pence % 100:02d}\n"
+    [matched] = reconciled(funding, pool_id, paid_out)["matched"]["items"]
+    assert (matched["recorded"]["kind"], matched["recorded"]["amount_pence"]) == ("refund", -amount_pence)

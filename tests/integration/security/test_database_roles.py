@@ -24,7 +24,7 @@ from shared.clock import RehearsalClock
 from shared.messaging.tables import inbox_attempts, outbox
 from shared.ops.launch import ServiceFailed, ServiceProcess
 from shared.ops.names import SERVICES
-from shared.security.principal import ASSESSOR, CDO, PANEL_CHAIR
+from shared.security.principal import APPROVER, ASSESSOR, CDO, PANEL_CHAIR, TREASURER
 from shared.storage import migrate
 from shared.storage.database import sqlstate_of
 from shared.storage.roles import RoleRefused
@@ -133,7 +133,9 @@ def test_whatever_a_service_does_it_may_do(stage: Stage, databases: dict[str, Ma
     """The demo's whole story, what it leaves out, an event that fails, the sealer and a round of housekeeping."""
     with Client(stage.amqp_uri, "") as client:
         demo = DemoStage("services with roles of their own", client, stage.signing_key, rehearsal)
-        Story(demo, Programme(stage.signing_key), Screen(Console(file=StringIO()))).tell(None)
+        story = Story(demo, Programme(stage.signing_key), Screen(Console(file=StringIO())))
+        story.tell(None)
+    closed_year(stage, story.pool_id, rehearsal)
     rehearsal.set(datetime.now(UTC))
     declined_award(stage)
     proposal_id = submitted_proposal(stage)
@@ -160,6 +162,12 @@ def test_whatever_a_service_does_it_may_do(stage: Stage, databases: dict[str, Ma
         assert "published events 0" not in ops(f"prune {service} --dry-run", databases[service].app_url)
         assert "published events 0" not in ops(f"prune {service}", databases[service].app_url)
         assert "published events 0" in ops(f"prune {service}", databases[service].app_url)
+
+
+def closed_year(stage: Stage, pool_id: str, rehearsal: RehearsalClock) -> None:
+    rehearsal.set(datetime(2027, 4, 1, 9, tzinfo=UTC))
+    asked = stage.caller(TREASURER).funding.close_year(pool_id=pool_id, year="2026-27")
+    stage.caller(APPROVER).funding.approve_instruction(instruction_id=asked["instruction_id"])
 
 
 def count(stage: Stage, service: str, table: Table) -> int:
