@@ -1030,7 +1030,7 @@ def test_the_ledger_is_what_the_model_says(funding: Funding, at: clock.FixedCloc
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_the_ledger_is_what_the_model_says_for_long(funding: Funding, at: clock.FixedClock) -> None:
-    reached = _walk(funding, at, walks=30, steps=60, phases=(Phase.generate, Phase.shrink))
+    reached = _walk(funding, at, walks=60, steps=60, phases=(Phase.generate, Phase.shrink))
     moved = {"set_contributions", "add_contribution", "record_receipt", "contribution_received", "reverse_transaction"}
     moved |= {"offer_award", "accept_award", "decline_award", "complete_project", "terminate_award", "close_year"}
     moved |= {"record_payment", "payment_made", "return_underspend", "claw_back", "remove_member", "refund_leaver"}
