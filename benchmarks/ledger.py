@@ -8,6 +8,9 @@ django-hordak is a double-entry ledger for Django that is widely used. Its write
 accounts by its own ``transfer_to``, two legs in a transaction: once as that is, which looks at no balance, and once so
 that no account can be overdrawn, with the account locked and its ``get_balance`` asked first, which is what ours does.
 Ours and django-hordak's writers are five threads in each of two processes, as a service with two processes has them.
+
+Each way begins each time with a copy of the same ledger: once of one that holds a receipt and nothing else, once of
+one that holds three years of a pool (:mod:`benchmarks.pool_history`), the same movements in ours and django-hordak's.
 All ways take turns.
 """
 
@@ -20,16 +23,19 @@ import sys
 import venv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 from uuid import UUID
 
-from sqlalchemy import event, make_url
+from sqlalchemy import NullPool, create_engine, event, make_url
 
+from benchmarks import pool_history
 from benchmarks.ledger_writers import post
 from benchmarks.results import Figure
 from benchmarks.running import prepare
+from services.funding import ledger, ledger_store
 from shared.storage.database import Database
 from tests.support.funding import Funding
 from tests.support.servers import NoServer, Servers
@@ -39,6 +45,7 @@ PROCESSES, WRITERS_EACH = 2, 5
 WRITERS = PROCESSES * WRITERS_EACH
 SECONDS = 6
 TIMEOUT_S = 300
+FUNDED_PENCE = 1_000_000_00
 
 _HORDAK = Path(__file__).parent / "hordak"
 _HORDAK_ENVIRONMENT = Path("build/hordak")
@@ -51,41 +58,102 @@ _OWN_VALUES = {
 }
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """What every way begins with, and the figures that are taken from there.
+
+    :param ours: URL of our ledger's database, which is copied each time.
+    :param for_pgbench: URL of another one, with the script for it.
+    :param theirs: URL of django-hordak's.
+    """
+
+    ours: str
+    pool_id: str
+    for_pgbench: str
+    script: Path
+    theirs: str
+    figures: Sequence[Figure]
+    beside: Sequence[Figure]
+
+
 def measure(servers: Servers, rounds: int) -> list[Figure]:
     """Take the figures, all ways in turn."""
-    simple = Figure(f"pgbench, {WRITERS} clients, the same statements", "postings/s")
-    prepared = Figure("pgbench, the same statements prepared once", "postings/s")
-    careful = Figure(f"django-hordak, {WRITERS} writers, never below zero", "postings/s")
-    bare = Figure(f"django-hordak, {WRITERS} writers, bare", "postings/s")
-    others = (simple, prepared, careful, bare)
-    beside = [Figure(f"the ledger, {WRITERS} writers", "postings/s", compared_with=other) for other in others]
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory()))
-        urls = prepare(servers, "funding"), prepare(servers, "funding"), servers.postgresql.create_database()
-        for url in urls:
-            stack.callback(servers.postgresql.drop_database, url)
-        for_ours, for_pgbench, for_hordak = urls
-        pool_id = _pool(for_ours)
-        script = directory / "posting.sql"
-        script.write_text(_caught(for_pgbench, _pool(for_pgbench)))
-        writers_of_hordak = [_hordak_python(), str(_HORDAK / "writers.py"), _plain(for_hordak)]
-        _run([*writers_of_hordak, "prepare", str(WRITERS)])
+        begun = [
+            _begun(servers, stack, directory, "empty", []),
+            _begun(servers, stack, directory, "three years", list(pool_history.transactions())),
+        ]
         for _ in range(rounds):
-            ours = _written_per_second([sys.executable, "-m", "benchmarks.ledger_writers", for_ours, pool_id])
-            for figure in beside:
-                figure.rounds.append(ours)
-            simple.rounds.append(_pgbench(for_pgbench, script, "simple"))
-            prepared.rounds.append(_pgbench(for_pgbench, script, "prepared"))
-            careful.rounds.append(_written_per_second([*writers_of_hordak, "careful"]))
-            bare.rounds.append(_written_per_second([*writers_of_hordak, "bare"]))
-        _check(for_ours, pool_id)
-    return [*beside, *others]
+            for each in begun:
+                _take(servers, each)
+    return [figure for each in begun for figure in (*each.beside, *each.figures)]
 
 
-def _pool(url: str) -> str:
-    """Open a pool that has money; returns its id."""
+def _begun(
+    servers: Servers, stack: ExitStack, directory: Path, name: str, history: Sequence[ledger.Transaction]
+) -> _Begun:
+    """Make the databases to begin with."""
+    ours, theirs = prepare(servers, "funding"), servers.postgresql.create_database()
+    pool_id = _pool(ours, history)
+    moved = [{each.account: each.amount_pence for each in transaction.postings} for transaction in history]
+    to_write = json.dumps(moved or [{"outside": -FUNDED_PENCE, "available": FUNDED_PENCE}])
+    _run([*_hordak(theirs), "prepare", str(WRITERS)], given=to_write)
+    for_pgbench = prepare(servers, "funding", like=ours)
+    script = directory / f"{name}.sql"
+    script.write_text(_caught(for_pgbench, pool_id))
+    for url in (ours, theirs, for_pgbench):
+        stack.callback(servers.postgresql.drop_database, url)
+        with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+    figures = [
+        Figure(f"{name}: {what}", "postings/s")
+        for what in (
+            f"pgbench, {WRITERS} clients, the same statements",
+            "pgbench, the same statements prepared once",
+            f"django-hordak, {WRITERS} writers, never below zero",
+            f"django-hordak, {WRITERS} writers, bare",
+        )
+    ]
+    beside = [Figure(f"{name}: the ledger, {WRITERS} writers", "postings/s", compared_with=each) for each in figures]
+    return _Begun(ours, pool_id, for_pgbench, script, theirs, figures, beside)
+
+
+def _take(servers: Servers, begun: _Begun) -> None:
+    """Take each figure once."""
+    with _copy(servers, begun.ours) as url:
+        ours = _written_per_second([sys.executable, "-m", "benchmarks.ledger_writers", url, begun.pool_id])
+        _check(url, begun.pool_id)
+    for figure in begun.beside:
+        figure.rounds.append(ours)
+    simple, prepared, careful, bare = begun.figures
+    for figure, mode in ((simple, "simple"), (prepared, "prepared")):
+        with _copy(servers, begun.for_pgbench) as url:
+            figure.rounds.append(_pgbench(url, begun.script, mode))
+    for figure, way in ((careful, "careful"), (bare, "bare")):
+        with _copy(servers, begun.theirs) as url:
+            figure.rounds.append(_written_per_second([*_hordak(url), way]))
+
+
+@contextmanager
+def _copy(servers: Servers, url: str) -> Iterator[str]:
+    copy = servers.postgresql.create_database(like=url)
+    try:
+        yield copy
+    finally:
+        servers.postgresql.drop_database(copy)
+
+
+def _pool(url: str, history: Sequence[ledger.Transaction]) -> str:
+    """Open a pool that has money, or a history; returns its id."""
     with _funding(url) as funding:
-        return funding.funded_pool(1_000_000_00)
+        if not history:
+            return funding.funded_pool(FUNDED_PENCE)
+        pool_id = funding.pool()
+        with funding.database.transaction() as session:
+            for transaction in history:
+                ledger_store.post(session, UUID(pool_id), [transaction])
+        return pool_id
 
 
 def _check(url: str, pool_id: str) -> None:
@@ -118,7 +186,7 @@ def _caught(url: str, pool_id: str) -> str:
 
     with _funding(url) as funding:
         with funding.database.engine.begin() as connection:
-            connection.exec_driver_sql("CREATE SEQUENCE benchmark_numbers START 1000")
+            connection.exec_driver_sql("CREATE SEQUENCE benchmark_numbers START 1000000")
         for number in range(2):  # As the writers do before they are measured.
             post(funding.database, UUID(pool_id), 0, number)
         event.listen(funding.database.engine, "before_cursor_execute", catch)
@@ -200,13 +268,20 @@ def _hordak_python() -> str:
     return str(python)
 
 
+def _hordak(url: str) -> list[str]:
+    """Return the command of django-hordak's writers on a database."""
+    return [_hordak_python(), str(_HORDAK / "writers.py"), _plain(url)]
+
+
 def _plain(url: str) -> str:
     """Return a database's URL without the driver's name."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None, given: str | None = None) -> str:
+    done = subprocess.run(
+        command, env=environment, input=given, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr[-2000:]}")
     return done.stdout

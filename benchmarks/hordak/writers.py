@@ -1,6 +1,8 @@
 """Writers that post with django-hordak as fast as they can; runs in an environment that has only that and its driver.
 
-``python writers.py URL prepare WRITERS`` makes the tables and an account for each writer. ``python writers.py URL WAY
+``python writers.py URL prepare WRITERS`` makes the tables and an account for each writer, and writes the movements that
+come as JSON: a list of what each changes, in pence by account, among them ``available``, from which the writers take.
+``python writers.py URL WAY
 FIRST WRITERS SECONDS`` says that it is ready, waits for a line, and prints how many transactions its writers committed
 and how many seconds that took. The way is ``bare``, or ``careful``: never below zero, whoever else writes.
 """
@@ -39,20 +41,33 @@ def configure(url: str) -> None:
     django.setup()
 
 
-def prepare(writers: int) -> None:
-    """Make the tables, one account for all and one for each writer."""
+def prepare(writers: int, movements: list[dict[str, int]]) -> None:
+    """Make the tables and the accounts, and write what has moved. Django-hordak's own triggers check it all."""
     from django.core.management import call_command
     from django.db import transaction
-    from hordak.models import Account
+    from hordak.models import Account, Leg, Transaction
     from hordak.utilities.currency import Money
 
     call_command("migrate", verbosity=0)
-    accounts = [
-        Account.objects.create(name=f"account {number}", code=f"{number:03d}", type="AS", currencies=["GBP"])
-        for number in range(writers + 2)
-    ]
+    of_writers = [f"writer {number}" for number in range(writers)]
+    others = sorted({name for moved in movements for name in moved} - {"available"})
+    accounts = {
+        name: Account.objects.create(name=name, code=f"{number:03d}", type="AS", currencies=["GBP"])
+        for number, name in enumerate(["available", *of_writers, *others])
+    }
     with transaction.atomic():
-        accounts[-1].transfer_to(accounts[0], Money("1000000.00", "GBP"))
+        written = Transaction.objects.bulk_create([Transaction() for _ in movements])
+        Leg.objects.bulk_create(
+            [
+                Leg(
+                    transaction=each,
+                    account=accounts[name],
+                    **{"debit" if pence > 0 else "credit": Money(abs(pence), "GBP") / 100},
+                )
+                for each, moved in zip(written, movements, strict=True)
+                for name, pence in moved.items()
+            ]
+        )
 
 
 def write(way: str, first: int, writers: int, seconds: float) -> None:
@@ -103,6 +118,6 @@ def write(way: str, first: int, writers: int, seconds: float) -> None:
 if __name__ == "__main__":
     configure(sys.argv[1])
     if sys.argv[2] == "prepare":
-        prepare(int(sys.argv[3]))
+        prepare(int(sys.argv[3]), json.load(sys.stdin))
     else:
         write(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5]))

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BindParameter,
     Executable,
     Insert,
+    Row,
     Table,
     Update,
     Uuid,
@@ -51,10 +52,9 @@ def lock(session: Session, pool_id: UUID, accounts: Iterable[str]) -> dict[str, 
     """
     session.flush()
     names = sorted(accounts)
-    _make(session, pool_id, names)
     lock_accounts, _ = _locking(len(names))
-    rows = session.connection().execute(lock_accounts, _meant(pool_id, names))
-    return {name: balance_pence for name, _, balance_pence in rows}
+    rows = _locked_by(lock_accounts, session, pool_id, names)
+    return {row.name: row.balance_pence for row in rows}
 
 
 def post(session: Session, pool_id: UUID, transactions: Sequence[ledger.Transaction]) -> None:
@@ -147,13 +147,20 @@ def _lock_all(
     """
     names = sorted(accounts)
     _, lock_all = _locking(len(names))
-    rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
+    rows = _locked_by(lock_all, session, pool_id, names)
+    locked = {row.name: _Locked(row.id, row.balance_pence) for row in rows if row.name is not None}
+    return locked, ledger_chain.Head(rows[0].number, bytes(rows[0].hash)), rows[0].closed_through
+
+
+def _locked_by(statement: Executable, session: Session, pool_id: UUID, names: Sequence[str]) -> Sequence[Row[Any]]:
+    """Return what a statement of :func:`_locking` locks, once it all is there."""
+    meant = {"pool_id": pool_id} | {f"name_{place}": name for place, name in enumerate(names)}
+    rows = session.connection().execute(statement, meant).all()
     if not rows:
         # Made before any is locked: whoever makes one waits for nobody who waits for a lock.
         _make(session, pool_id, names)
-        rows = session.connection().execute(lock_all, _meant(pool_id, names)).all()
-    locked = {row.name: _Locked(row.id, row.balance_pence) for row in rows if row.name is not None}
-    return locked, ledger_chain.Head(rows[0].number, bytes(rows[0].hash)), rows[0].closed_through
+        rows = session.connection().execute(statement, meant).all()
+    return rows
 
 
 def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
@@ -179,14 +186,19 @@ def _make(session: Session, pool_id: UUID, names: Sequence[str]) -> None:
 def _locking(accounts: int) -> tuple[Executable, Executable]:
     """Return what locks so many accounts in the order of their names: alone, and with the end of the chain after them.
 
-    The second locks all of them or, when one is not there, nothing, and finds no row then.
+    Both lock all of them or, when one is not there, nothing, and find no row then.
     """
     account, head = _table(LedgerAccount).c, _table(LedgerHead).c
     pool_id = bindparam("pool_id", type_=Uuid)
     meant = account.pool_id == pool_id, account.name.in_([bindparam(f"name_{place}") for place in range(accounts)])
-    alone = select(account.name, account.id, account.balance_pence).where(*meant).order_by(account.name)
     there = select(func.count(account.id)).where(*meant).scalar_subquery()
-    locked = alone.where(there == accounts).with_for_update().cte("locked")
+    alone = (
+        select(account.name, account.id, account.balance_pence)
+        .where(*meant, there == accounts)
+        .order_by(account.name)
+        .with_for_update()
+    )
+    locked = alone.cte("locked")
     locked_all = select(func.count()).select_from(locked).scalar_subquery() == accounts
     end = (
         select(head.number, head.hash, head.closed_through)
@@ -194,11 +206,7 @@ def _locking(accounts: int) -> tuple[Executable, Executable]:
         .with_for_update()
         .cte("chain_end")
     )
-    return alone.with_for_update(), select(locked, end).select_from(end.outerjoin(locked, true()))
-
-
-def _meant(pool_id: UUID, names: Sequence[str]) -> dict[str, Any]:
-    return {"pool_id": pool_id} | {f"name_{place}": name for place, name in enumerate(names)}
+    return alone, select(locked, end).select_from(end.outerjoin(locked, true()))
 
 
 def _attribute(

@@ -45,25 +45,28 @@ class Book:
         self.write("receipt", on, {f"pledged:{council}": -pledged, f"council:{council}": -beyond, "available": pence})
         return beyond
 
-    def paid_in(self, council: str) -> int:
-        """What a council has paid, less what it got back."""
-        return -self.accounts[f"council:{council}"] - self.accounts[f"pledged:{council}"]
+    def paid_in(self, council: str, on: str | None = None) -> int:
+        """What a council has paid, less what it got back: now, or by the end of a day."""
+        balances = self.balances_on(on)
+        return -balances[f"council:{council}"] - balances[f"pledged:{council}"]
 
-    def position(self) -> dict[str, int]:
-        """Where the money is, as ``get_pool`` shows it."""
+    def position(self, on: str | None = None) -> dict[str, int]:
+        """Where the money is, as ``get_pool`` shows it: now, or at the end of a day."""
         kinds: Counter[str] = Counter()
-        for account, pence in self.accounts.items():
+        for account, pence in self.balances_on(on).items():
             kinds[account.partition(":")[0]] += pence
         shown = {f"{kind}_pence": kinds[kind] for kind in ("pledged", "available", "reserved", "committed", "paid")}
         return shown | {"received_pence": -kinds["council"] - kinds["pledged"]}
 
-    def balances_on(self, day: str) -> dict[str, int]:
-        """The balances of what had moved by the end of a day, without the accounts that held nothing."""
+    def balances_on(self, day: str | None) -> Counter[str]:
+        """The balances of what had moved by the end of a day; those of now without one."""
+        if day is None:
+            return self.accounts
         balances: Counter[str] = Counter()
         for entry in self.entries:
             if entry.on <= day:
                 balances.update(entry.postings)
-        return {account: pence for account, pence in balances.items() if pence}
+        return balances
 
 
 def split(total_pence: int, weights: Mapping[str, int]) -> dict[str, int]:

@@ -225,6 +225,29 @@ def test_what_is_paid_while_the_check_looks_is_seen_whole_or_not_at_all(funding:
     assert len(keys) < 5
 
 
+def test_accounts_that_are_there_are_locked_by_one_statement(funding: Funding) -> None:
+    pool_id = UUID(funding.funded_pool())
+    there = [ledger.AVAILABLE, ledger.council_account(EDINBURGH), ledger.pledged_account(EDINBURGH)]
+    new = [ledger.council_account(FIFE), ledger.pledged_account(FIFE)]
+    sent: list[str] = []
+
+    def lock(session: Session, accounts: list[str]) -> tuple[dict[str, int], int]:
+        session.connection()
+        sent.clear()
+        return ledger_store.lock(session, pool_id, accounts), len(sent)
+
+    def catch(_: Any, __: Any, statement: str, *___: Any) -> None:
+        sent.append(statement)
+
+    event.listen(funding.database.engine, "before_cursor_execute", catch)
+    held = dict(zip(there, (100_000_00, -100_000_00, 0), strict=True))
+    assert funding.database.run(lambda session: lock(session, there)) == (held, 1)
+    # Looked for, made, the chain's beginning with them, and locked.
+    made = held | dict.fromkeys(new, 0)
+    assert funding.database.run(lambda session: lock(session, there + new)) == (made, 4)
+    assert funding.database.run(lambda session: lock(session, there + new)) == (made, 1)
+
+
 # --- what it refuses ------------------------------------------------------------------------------------------------
 
 

@@ -1,15 +1,16 @@
 """Whatever is done to a pool, in whatever order: its ledger is what a page of plain Python says (``support/book.py``).
 
-The walk drives the service through its own methods and events: several years and schemes, councils that join, partial,
-excess and repeated receipts, awards that are accepted, declined or lapse, drawdowns, and every call again with its key.
-After each step the balances are the model's, history is as it was, the ledger passes its own check, and each payment is
-attributed to the penny.
+The walk drives the service through its own methods and events: several years and schemes, councils that join, some of
+them late, and leave, partial, excess and repeated receipts, awards that are accepted, declined or lapse, drawdowns,
+money that comes back, reversals, ends of years. What has moved is told by call, by event or by both, and all of it
+again. After each step the balances are the model's, of now and of a day that was; history is as it was; the ledger
+passes its own check; each payment is attributed to the penny; the statements are the model's, and add up.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -22,11 +23,10 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 from services.funding import ledger_store
 from services.funding.contributions import pledged_by_year
-from services.funding.service import FundingService
 from shared import clock
 from shared.councils import all_councils
 from shared.errors import CommonwealError
-from shared.messaging.rpc import methods_of
+from shared.messaging.events import Event
 from shared.security.principal import APPROVER, TREASURER, Principal
 from tests.support.book import Book, Entry, split
 from tests.support.funding import (
@@ -37,8 +37,10 @@ from tests.support.funding import (
     NOW,
     TREASURER_ANN,
     Funding,
+    contribution_received,
     milestone_achieved,
     officer,
+    payment_made,
     proposer,
 )
 
@@ -46,9 +48,8 @@ GLASGOW = "S12000049"
 STRANGER = "S12000023"
 COUNCILS = (ABERDEENSHIRE, EDINBURGH, FIFE, GLASGOW)
 YEARS = {"2026-27": "2027-03-31", "2027-28": "2028-03-31", "2028-29": "2029-03-31"}
-#: What the service offers; rules of what a service may lack ask first.
-METHODS = frozenset(methods_of(FundingService))
-#: What a reversal takes back, where there are reversals.
+LAST_DAY = "2029-03-31"
+#: What a reversal takes back.
 REVERSIBLE = {"pledge", "receipt", "pay", "refund", "return", "claw_back"}
 BOTH_ROLES_ANN = Principal(TREASURER_ANN.subject, frozenset({TREASURER, APPROVER}))
 
@@ -58,6 +59,18 @@ TAKEN = ("offered", "active", "completed")
 which = st.integers(min_value=0, max_value=19)
 pence = st.one_of(st.integers(1, 9), st.integers(1, 5_000_00), st.sampled_from([33_33, 100_000_00]))
 some_days = st.integers(0, 40)
+
+
+@dataclass
+class Share:
+    """What a council was to pay for a year, as the model sees it."""
+
+    pence: int
+    cancelled: int = 0
+
+    @property
+    def pledged(self) -> int:
+        return self.pence - self.cancelled
 
 
 @dataclass
@@ -145,17 +158,20 @@ class Walk(RuleBasedStateMachine):
         self.clock.at = NOW
         self.book = Book()
         self.members: dict[str, Membership] = {}
-        self.shares: dict[tuple[str, str], int] = {}  # What each council was to pay, by year and council.
+        self.shares: dict[tuple[str, str], list[Share]] = {}  # By year and council, in the order of their pledges.
         self.pledged_years: set[str] = set()
         self.closed_years: list[str] = []
         self.spent: Counter[str] = Counter()
         self.reversed: set[int] = set()
         self.receipts: dict[str, dict[str, Any]] = {}
+        self.free: dict[str, list[str]] = {"BACS": [], "PAY": []}  # References of what was reversed, by kind.
         self.promises: list[Promise] = []
         self.payments: list[dict[str, Any]] = []
+        self.told: list[Event] = []
         self.answered: list[Answered] = []
         self.listed: list[dict[str, Any]] = []
         self.names = 0
+        self.steps = 0
 
     # --- how a step is taken ----------------------------------------------------------------------------------------
 
@@ -185,16 +201,37 @@ class Walk(RuleBasedStateMachine):
         self.reached[refusal.value.code] += 1
         return refusal.value.code
 
+    def reference(self, kind: str) -> str:
+        """One that may be used: of what was reversed, if something was."""
+        return self.free[kind][-1] if self.free[kind] else self.name(kind)
+
+    def tell(self, event: Event) -> None:
+        """Deliver an event that must have its effect, or none because that is there."""
+        self.funding.receive(event)
+        self.told.append(event)
+        self.reached[event.name] += 1
+
+    def refused_event(self, event: Event) -> str:
+        """Deliver an event that must be refused; returns the code."""
+        with pytest.raises(CommonwealError) as refusal:
+            self.funding.receive(event)
+        self.reached[f"{event.name}: {refusal.value.code}"] += 1
+        return refusal.value.code
+
     def one_of(self, number: int, promises: Iterable[Promise]) -> Promise:
         found = list(promises)
         return found[number % len(found)]
 
     # --- money in ---------------------------------------------------------------------------------------------------
 
-    @initialize()
-    def open(self) -> None:
+    @initialize(received=st.sampled_from([0, 33_33, 100_000_01]))
+    def open(self, received: int) -> None:
+        """With nothing, or with money of one council, or of two."""
         self.pool_id = self.funding.pool(ABERDEENSHIRE, EDINBURGH)
         self.members = {council: Membership("2026-04-01") for council in (ABERDEENSHIRE, EDINBURGH)}
+        for council, amount in ((ABERDEENSHIRE, received), (EDINBURGH, received // 3)):
+            if amount:
+                self._receive(council, amount, self.today, by_event=False)
 
     @precondition(lambda self: len(self.members) < len(COUNCILS) or any(it.leaves_on for it in self.members.values()))
     @rule(council=st.sampled_from(COUNCILS), year=st.sampled_from(sorted(YEARS)))
@@ -238,48 +275,100 @@ class Walk(RuleBasedStateMachine):
         assert {share["council"]: share["amount_pence"] for share in answer["shares"]} == shares
         self.pledged_years.add(year)
         for council, share in shares.items():
-            self.shares[year, council] = share
+            self.shares[year, council] = [Share(share)]
             if share:
                 self.book.move("pledge", self.today, f"council:{council}", f"pledged:{council}", share)
 
-    @rule(council=st.sampled_from((ABERDEENSHIRE, EDINBURGH, *COUNCILS)), amount=pence, days_ago=some_days)
-    def receive(self, council: str, amount: int, days_ago: int) -> None:
-        self._receive(council, amount, self.day(days_ago))
+    @rule(council=st.sampled_from(COUNCILS), year=st.sampled_from(sorted(YEARS)), amount=pence, any_one=st.booleans())
+    def pledge_beside_the_others(self, council: str, year: str, amount: int, any_one: bool) -> None:
+        """A council that joined late, or whose share was taken back; or any one."""
+        missing = [
+            (each, council)
+            for each in sorted(self.pledged_years - set(self.closed_years))
+            for council, member in self.members.items()
+            if member.is_during(each) and not any(share.pledged for share in self.shares.get((each, council), []))
+        ]
+        if missing and not any_one:
+            year, council = missing[amount % len(missing)]
+        adding = {"pool_id": self.pool_id, "council": council, "year": year, "amount_pence": amount}
+        member, shares = self.members.get(council), self.shares.setdefault((year, council), [])
+        code = None
+        if year in self.closed_years:
+            code = "year_closed"
+        elif member is None or not member.is_during(year):
+            code = "not_a_member_in_that_year"
+        elif year not in self.pledged_years:
+            code = "contributions_not_set"
+        elif any(share.pledged for share in shares):
+            code = "contribution_set"
+        if code is not None:
+            assert self.refused(TREASURER_ANN, "add_contribution", **adding) == code
+            return
+        answer = self.call(TREASURER_ANN, "add_contribution", **adding)
+        shares.append(Share(amount))
+        of_all = sum(share.pledged for (of, _), each in self.shares.items() if of == year for share in each)
+        assert answer["total_pence"] == of_all
+        self.book.move("pledge", self.today, f"council:{council}", f"pledged:{council}", amount)
 
-    @rule(council=st.sampled_from(COUNCILS), part=st.sampled_from([1, 2, 3]), days_ago=some_days)
-    def receive_what_was_pledged(self, council: str, part: int, days_ago: int) -> None:
+    @rule(
+        council=st.sampled_from((ABERDEENSHIRE, EDINBURGH, *COUNCILS)),
+        amount=pence,
+        days_ago=some_days,
+        by_event=st.booleans(),
+    )
+    def receive(self, council: str, amount: int, days_ago: int, by_event: bool) -> None:
+        self._receive(council, amount, self.day(days_ago), by_event)
+
+    @rule(
+        council=st.sampled_from(COUNCILS), part=st.sampled_from([1, 2, 3]), days_ago=some_days, by_event=st.booleans()
+    )
+    def receive_what_was_pledged(self, council: str, part: int, days_ago: int, by_event: bool) -> None:
         """All of it, or a part."""
         outstanding = self.book.accounts[f"pledged:{council}"]
         if outstanding >= part:
-            self._receive(council, outstanding // part, self.day(days_ago))
+            self._receive(council, outstanding // part, self.day(days_ago), by_event)
 
-    def _receive(self, council: str, amount: int, on: str) -> None:
-        facts = {
+    def _receive(self, council: str, amount: int, on: str, by_event: bool) -> None:
+        """Record what came in, as the treasurer or as finance."""
+        facts: dict[str, Any] = {
             "pool_id": self.pool_id,
             "council": council,
             "amount_pence": amount,
-            "bank_reference": self.name("BACS"),
+            "bank_reference": self.reference("BACS"),
             "received_on": on,
         }
+        code = None
         if council not in self.members:
-            assert self.refused(TREASURER_ANN, "record_receipt", **facts) == "not_a_member"
-            return
-        if on <= self.closed_through:
-            assert self.refused(TREASURER_ANN, "record_receipt", **facts) == "year_closed"
-            return
-        if on > max(YEARS.values()) and amount > self.book.accounts[f"pledged:{council}"]:
-            assert self.refused(TREASURER_ANN, "record_receipt", **facts) == "pool_ended"
-            return
-        answer = self.call(TREASURER_ANN, "record_receipt", **facts)
-        assert answer["unpledged_pence"] == self.book.receive(council, amount, on)
-        self.receipts[facts["bank_reference"]] = facts
+            code = "not_a_member"
+        elif on <= self.closed_through:
+            code = "year_closed"
+        elif on > LAST_DAY and amount > self.book.accounts[f"pledged:{council}"]:
+            code = "pool_ended"
+        if code is not None and by_event:
+            assert self.refused_event(contribution_received(**facts)) == code
+        elif code is not None:
+            assert self.refused(TREASURER_ANN, "record_receipt", **facts) == code
+        elif by_event:
+            self.tell(contribution_received(**facts))
+            self.book.receive(council, amount, on)
+        else:
+            answer = self.call(TREASURER_ANN, "record_receipt", **facts)
+            assert answer["unpledged_pence"] == self.book.receive(council, amount, on)
+        if code is None:
+            self.receipts[facts["bank_reference"]] = facts
+            self.free["BACS"] = self.free["BACS"][:-1]
 
     @precondition(lambda self: self.receipts)
-    @rule(number=which, other=st.booleans())
-    def receive_again(self, number: int, other: bool) -> None:
+    @rule(number=which, other=st.booleans(), by_event=st.booleans())
+    def receive_again(self, number: int, other: bool, by_event: bool) -> None:
+        """By call or by event, however it was told of before."""
         facts = list(self.receipts.values())[number % len(self.receipts)]
-        if other:
-            changed = facts | {"amount_pence": facts["amount_pence"] + 1}
+        changed = facts | {"amount_pence": facts["amount_pence"] + 1}
+        if by_event and other:
+            assert self.refused_event(contribution_received(**changed)) == "reference_used"
+        elif by_event:
+            self.tell(contribution_received(**facts))
+        elif other:
             assert self.refused(TREASURER_ANN, "record_receipt", **changed) == "reference_used"
         else:
             self.call(TREASURER_ANN, "record_receipt", **facts)
@@ -296,15 +385,23 @@ class Walk(RuleBasedStateMachine):
         proposal_id = self.funding.candidate(lead=lead, participants=(STRANGER,), tranches=tranches)
         self._offer(lead, proposal_id, {key: Part(amount) for key, amount in tranches if amount}, days)
 
-    @rule(lead=st.sampled_from((ABERDEENSHIRE, EDINBURGH)), part=st.sampled_from([1, 2, 5]), days=st.integers(1, 60))
-    def offer_of_what_is_there(self, lead: str, part: int, days: int) -> None:
-        """To the last penny, or a part of it in two tranches."""
+    @rule(
+        lead=st.sampled_from((ABERDEENSHIRE, EDINBURGH)),
+        part=st.sampled_from([1, 2, 5]),
+        days=st.integers(1, 60),
+        steps=st.integers(0, 10),
+        by_event=st.booleans(),
+    )
+    def offer_of_what_is_there(self, lead: str, part: int, days: int, steps: int, by_event: bool) -> None:
+        """To the last penny, or a part of it in two tranches; and at once some steps further."""
         amount = self.book.accounts["available"] // part
         if amount < 2:
             return
         tranches = (("alpha", amount // 2), ("live", amount - amount // 2))
         proposal_id = self.funding.candidate(lead=lead, participants=(STRANGER,), tranches=tranches)
         self._offer(lead, proposal_id, {key: Part(each) for key, each in tranches}, days)
+        if self.promises and self.promises[-1].award["proposal_id"] == proposal_id:
+            self._go_on(self.promises[-1], steps, by_event)
 
     def _offer(self, lead: str, proposal_id: str, parts: dict[str, Part], days: int) -> None:
         expires_on = self.day(-days)
@@ -340,10 +437,12 @@ class Walk(RuleBasedStateMachine):
         return [promise for promise in self.promises if promise.state in states]
 
     @precondition(lambda self: self.unfinished())
-    @rule(number=which, steps=st.integers(1, 4))
-    def go_on(self, number: int, steps: int) -> None:
+    @rule(number=which, steps=st.integers(1, 8), by_event=st.booleans())
+    def go_on(self, number: int, steps: int, by_event: bool) -> None:
         """Take an award some steps further on its way: approved, accepted, and tranche by tranche to its payment."""
-        promise = self.one_of(number, self.unfinished())
+        self._go_on(self.one_of(number, self.unfinished()), steps, by_event)
+
+    def _go_on(self, promise: Promise, steps: int, by_event: bool) -> None:
         for _ in range(steps):
             if promise.state == "offered":
                 self.accept(promise) if promise.approved else self.approve(promise)
@@ -352,7 +451,7 @@ class Walk(RuleBasedStateMachine):
                     "locked": self.achieve,
                     "claimable": self.request,
                     "requested": self.judge,
-                    "approved": self.pay,
+                    "approved": self.pay_as_finance if by_event else self.pay,
                 }
                 step[promise.parts[key].state](promise, key)
 
@@ -365,7 +464,7 @@ class Walk(RuleBasedStateMachine):
         """Try something with an award, whether it is its turn or not."""
         promise = self.one_of(number, self.promises)
         of_award = (self.approve, self.approve_by_one, self.accept, self.decline)
-        of_part = (self.achieve, self.request, self.judge, self.reject, self.pay, self.pay_with_a_used_reference)
+        of_part = (self.achieve, self.request, self.judge, self.reject, self.pay, self.pay_as_finance, self.pay_by_used)
         if promise.state == "active" and key in promise.parts:
             of_part[action % len(of_part)](promise, key)
         else:
@@ -459,17 +558,44 @@ class Walk(RuleBasedStateMachine):
         part.state = "claimable"
 
     def pay(self, promise: Promise, key: str) -> None:
-        part = promise.parts[key]
-        paying = {**promise.named, "tranche": key, "payment_reference": self.name("PAY"), "paid_on": self.today}
-        if part.state != "approved":
-            assert self.refused(TREASURER_ANN, "record_payment", **paying) == "tranche_not_approved"
-            return
-        self.call(TREASURER_ANN, "record_payment", **paying)
-        part.state = "paid"
-        self.payments.append(paying)
-        self.book.move("pay", self.today, promise.committed, promise.paid, part.pence)
+        self._pay(promise, key, by_event=False)
 
-    def pay_with_a_used_reference(self, promise: Promise, key: str) -> None:
+    def pay_as_finance(self, promise: Promise, key: str) -> None:
+        self._pay(promise, key, by_event=True)
+
+    def _pay(self, promise: Promise, key: str, by_event: bool) -> None:
+        part = promise.parts[key]
+        paying = {**promise.named, "tranche": key, "payment_reference": self.reference("PAY"), "paid_on": self.today}
+        told = payment_made(promise.award, **paying, amount_pence=part.pence)
+        if part.state != "approved" and by_event:
+            assert self.refused_event(told) == "tranche_not_approved"
+        elif part.state != "approved":
+            assert self.refused(TREASURER_ANN, "record_payment", **paying) == "tranche_not_approved"
+        else:
+            self.tell(told) if by_event else self.call(TREASURER_ANN, "record_payment", **paying)
+            part.state = "paid"
+            self.payments.append(paying)
+            self.free["PAY"] = self.free["PAY"][:-1]
+            self.book.move("pay", self.today, promise.committed, promise.paid, part.pence)
+
+    @precondition(lambda self: self.payments)
+    @rule(number=which, other=st.booleans(), by_event=st.booleans())
+    def pay_again(self, number: int, other: bool, by_event: bool) -> None:
+        """By call or by event, however it was told of before."""
+        first = self.payments[number % len(self.payments)]
+        promise = self._award_of(first)
+        paying = first | {"paid_on": self.day(-1)} if other else first
+        told = payment_made(promise.award, **paying, amount_pence=promise.parts[first["tranche"]].pence)
+        if by_event and other:
+            assert self.refused_event(told) == "reference_used"
+        elif by_event:
+            self.tell(told)
+        elif other:
+            assert self.refused(TREASURER_ANN, "record_payment", **paying) == "reference_used"
+        else:
+            self.call(TREASURER_ANN, "record_payment", **paying)
+
+    def pay_by_used(self, promise: Promise, key: str) -> None:
         for first in self.payments[-1:]:
             this = {**promise.named, "tranche": key}
             paying = {**first, **this}
@@ -496,13 +622,14 @@ class Walk(RuleBasedStateMachine):
         assert asked["state"] == "carried_out"
         self.refused(APPROVER_BEN, "approve_instruction", instruction_id=asked["instruction_id"])
 
-    @precondition(lambda self: "return_underspend" in METHODS and self.in_state("active", "completed", "terminated"))
+    @precondition(lambda self: self.in_state("active", "completed", "terminated"))
     @rule(
         number=which, amount=pence, part=st.integers(0, 3), method=st.sampled_from(["return_underspend", "claw_back"])
     )
     def give_back(self, number: int, amount: int, part: int, method: str) -> None:
         """Some amount, or a part of what was paid."""
-        promise = self.one_of(number, self.in_state("active", "completed", "terminated"))
+        promises = self.in_state("active", "completed", "terminated")
+        promise = self.one_of(number, [each for each in promises if self.book.accounts[each.paid]] or promises)
         paid = self.book.accounts[promise.paid]
         amount = paid // part or amount if part else amount
         arguments = {**promise.named, "amount_pence": amount}
@@ -515,7 +642,7 @@ class Walk(RuleBasedStateMachine):
         kind = "return" if method == "return_underspend" else method
         self.book.move(kind, self.today, promise.paid, "available", amount)
 
-    @precondition(lambda self: "complete_project" in METHODS and self.in_state("active"))
+    @precondition(lambda self: self.in_state("active"))
     @rule(number=which, early=st.booleans())
     def end(self, number: int, early: bool) -> None:
         promise = self.one_of(number, self.in_state("active"))
@@ -531,7 +658,7 @@ class Walk(RuleBasedStateMachine):
         if unpaid:
             self.book.move("decommit", self.today, promise.committed, "available", unpaid)
 
-    @precondition(lambda self: "reverse_transaction" in METHODS and self.listed)
+    @precondition(lambda self: self.listed)
     @rule(number=which, latest=st.booleans())
     def reverse(self, number: int, latest: bool) -> None:
         """Take a transaction back, of those that can be the latest or any."""
@@ -551,15 +678,20 @@ class Walk(RuleBasedStateMachine):
         about = original["about"]
         if original["kind"] == "receipt":
             del self.receipts[about["bank_reference"]]
+            self.free["BACS"].append(about["bank_reference"])
         elif original["kind"] == "pledge":
-            self.shares[about["year"], about["council"]] = 0
+            share = self._share_of(original)
+            share.cancelled = share.pence
         elif original["kind"] == "pay":
             self.payments = [each for each in self.payments if each["payment_reference"] != about["payment_reference"]]
+            self.free["PAY"].append(about["payment_reference"])
             self._award_of(about).parts[about["tranche"]].state = "approved"
 
     def _cannot_be_reversed(self, original: dict[str, Any], postings: dict[str, int]) -> str | None:
         if original["kind"] not in REVERSIBLE:
             return "not_reversible"
+        if original["kind"] == "pledge" and self._share_of(original).cancelled:
+            return "pledge_cancelled"
         after, left = Counter(self.book.accounts), self.left()
         for account, moved in postings.items():
             after[account] += moved
@@ -585,6 +717,12 @@ class Walk(RuleBasedStateMachine):
         [promise] = [each for each in self.promises if each.award["award_id"] == about["award_id"]]
         return promise
 
+    def _share_of(self, pledge: dict[str, Any]) -> Share:
+        about = pledge["about"]
+        pledges = [each["number"] for each in self.listed if each["kind"] == "pledge" and each["about"] == about]
+        shares = [share for share in self.shares[about["year"], about["council"]] if share.pence]
+        return shares[pledges.index(pledge["number"])]
+
     # --- who leaves, and the ends of years --------------------------------------------------------------------------
 
     def left(self) -> Counter[str]:
@@ -605,7 +743,6 @@ class Walk(RuleBasedStateMachine):
     def closed_through(self) -> str:
         return YEARS[self.closed_years[-1]] if self.closed_years else ""
 
-    @precondition(lambda self: "remove_member" in METHODS)
     @rule(council=st.sampled_from(COUNCILS), days=st.integers(-20, 20))
     def leave(self, council: str, days: int) -> None:
         """Or have left some days ago."""
@@ -618,7 +755,7 @@ class Walk(RuleBasedStateMachine):
             code = "not_a_member"
         elif member.leaves_on is not None:
             code = "already_leaves"
-        elif not member.joins_on <= leaves_on <= "2029-03-31":
+        elif not member.joins_on <= leaves_on <= LAST_DAY:
             code = "not_in_the_membership"
         elif leaves_on <= self.closed_through:
             code = "year_closed"
@@ -631,15 +768,17 @@ class Walk(RuleBasedStateMachine):
         member.leaves_on = leaves_on
         outstanding = self.book.accounts[f"pledged:{council}"]
         for year in sorted(YEARS, reverse=True):
-            unpaid = min(self.shares.get((year, council), 0), outstanding)
+            standing = [share for share in self.shares.get((year, council), []) if share.pledged]
+            unpaid = min(sum(share.pledged for share in standing), outstanding)
             outstanding -= unpaid
             if unpaid and first_day_of(year) > leaves_on:
-                self.shares[year, council] -= unpaid
+                standing[0].cancelled += unpaid
                 self.book.move("cancel", self.today, f"pledged:{council}", f"council:{council}", unpaid)
 
-    @precondition(lambda self: "refund_leaver" in METHODS and any(it.leaves_on for it in self.members.values()))
-    @rule(number=which)
-    def refund(self, number: int) -> None:
+    @precondition(lambda self: any(it.leaves_on for it in self.members.values()))
+    @rule(number=which, wait=st.booleans())
+    def refund(self, number: int, wait: bool) -> None:
+        self.time_passes(21 if wait else 0)
         leavers = [council for council, member in sorted(self.members.items()) if member.leaves_on]
         council = leavers[number % len(leavers)]
         refunding = {"pool_id": self.pool_id, "council": council}
@@ -654,8 +793,7 @@ class Walk(RuleBasedStateMachine):
         self.instruct("refund_leaver", **refunding)
         self.book.move("refund", self.today, "available", f"council:{council}", part)
 
-    @precondition(lambda self: "close_year" in METHODS)
-    @rule(wait=st.sampled_from([0, 0, 200, 400]), year=st.sampled_from(sorted(YEARS)))
+    @rule(wait=st.sampled_from([0, 0, 0, 0, 0, 200, 400]), year=st.sampled_from(sorted(YEARS)))
     def close(self, wait: int, year: str) -> None:
         """Close a financial year, perhaps the next one, after some time."""
         self.time_passes(wait)
@@ -675,7 +813,6 @@ class Walk(RuleBasedStateMachine):
             said = self.funding.call(TREASURER_ANN, "pool_statement", **closing)
             assert (settled["total"], settled["councils"]) == (said["figures"], said["councils"])
 
-    @precondition(lambda self: "get_year" in METHODS)
     @invariant()
     def the_years_add_up(self) -> None:
         """Each council's figures add up to the pool's, each year begins as the one before it ended, as the model."""
@@ -717,6 +854,14 @@ class Walk(RuleBasedStateMachine):
         else:
             assert self.funding.call(first.who, first.method, **first.arguments) == first.answer
 
+    @precondition(lambda self: self.told)
+    @rule(number=which)
+    def deliver_again(self, number: int) -> None:
+        """The very event: nothing happens, even when what it told of was reversed since."""
+        event = self.told[-1 - number % len(self.told)]
+        self.funding.receive(event)
+        self.reached[f"{event.name}: delivered again"] += 1
+
     # --- what holds after every step --------------------------------------------------------------------------------
 
     @invariant()
@@ -754,6 +899,90 @@ class Walk(RuleBasedStateMachine):
             "postings": sum(len(entry.postings) for entry in self.book.entries),
             "problems": [],
         }
+
+    @invariant()
+    def the_past_and_the_statements_are_the_models(self) -> None:
+        """After every third step, which suffices: none of it is ever changed."""
+        self.steps += 1
+        if self.steps % 3 == 0 and self.book.entries:
+            self._the_past_is_the_models(self.steps // 3)
+            self._the_statements_are_the_models_and_add_up(self.steps // 3)
+
+    def _the_past_is_the_models(self, turn: int) -> None:
+        """At the end of a day on which something moved, or of the day before it; the days take turns."""
+        days = sorted({entry.on for entry in self.book.entries})
+        day = date.fromisoformat(days[turn % len(days)])
+        on = (day - timedelta(turn // len(days) % 2)).isoformat()
+        past = self.funding.call(TREASURER_ANN, "get_pool", pool_id=self.pool_id, as_at=on)["as_at"]
+        assert (past["on"], past["position"]) == (on, self.book.position(on))
+        held = self.book.balances_on(on)
+        assert {
+            member["council"]: (member["pledged_pence"], member["received_pence"]) for member in past["members"]
+        } == {council: (held[f"pledged:{council}"], self.book.paid_in(council, on)) for council in self.members}
+
+    def _the_statements_are_the_models_and_add_up(self, turn: int) -> None:
+        """The pool's of one of the years, or of all of its time, and a council's own; they take turns."""
+        year = [*sorted(YEARS), None][turn % (len(YEARS) + 1)]
+        of_pool = self._statement("pool_statement", year)
+        parts = {each["council"]: each["figures"] for each in of_pool["councils"]}
+        for name, amount in of_pool["figures"].items():
+            assert amount == sum(figures[name] for figures in parts.values())
+        last_day = YEARS[year] if year else max(LAST_DAY, self.today)
+        assert of_pool["position"] == self.book.position(last_day)
+        for council, figures in parts.items():
+            lines = [line for line in of_pool["lines"] if line["council"] == council]
+            self._is_the_models(council, figures, lines, year and first_day_of(year), last_day)
+        council = sorted(parts)[turn // 4 % len(parts)]
+        own = self._statement("council_statement", year, council=council)
+        assert own["figures"] == parts[council]
+        assert own["lines"] == [line for line in of_pool["lines"] if line["council"] == council]
+
+    def _is_the_models(
+        self, council: str, figures: dict[str, int], lines: list[dict[str, Any]], first_day: str | None, last_day: str
+    ) -> None:
+        came = figures["received_pence"] + figures["returned_pence"]
+        went = figures["refunded_pence"] + figures["spent_pence"]
+        assert figures["closing_pence"] == figures["opening_pence"] + came - went
+        day_before = (date.fromisoformat(first_day) - timedelta(1)).isoformat() if first_day else ""
+        for day, held, owed in (
+            (day_before, figures["opening_pence"], figures["outstanding_before_pence"]),
+            (last_day, figures["closing_pence"], figures["outstanding_pence"]),
+        ):
+            assert held == self.book.paid_in(council, day) - self._spent_by(council, day)
+            assert owed == self.book.balances_on(day)[f"pledged:{council}"]
+        moves = []
+        for transaction in self.listed:
+            if day_before < transaction["effective_on"] <= last_day:
+                moved = {each["account"]: each["amount_pence"] for each in transaction["postings"]}
+                beyond, settled = moved.get(f"council:{council}", 0), moved.get(f"pledged:{council}", 0)
+                if beyond or settled:
+                    moves.append((transaction["number"], -beyond - settled, settled))
+                moves += [
+                    (transaction["number"], -part["amount_pence"], 0)
+                    for part in transaction["attributions"]
+                    if part["council"] == council
+                ]
+        assert sorted((line["number"], line["amount_pence"], line["pledge_pence"]) for line in lines) == sorted(moves)
+
+    def _spent_by(self, council: str, day: str) -> int:
+        """What projects had cost a council by the end of a day."""
+        return sum(
+            part["amount_pence"]
+            for transaction in self.listed
+            if transaction["effective_on"] <= day
+            for part in transaction["attributions"]
+            if part["council"] == council
+        )
+
+    def _statement(self, method: str, year: str | None, **of: str) -> dict[str, Any]:
+        """A statement with the lines of all its pages."""
+        asked = {"pool_id": self.pool_id, "year": year, **of}
+        statement = page = self.funding.call(TREASURER_ANN, method, **asked)
+        while page["next_cursor"] is not None:
+            page = self.funding.call(TREASURER_ANN, method, **asked, cursor=page["next_cursor"])
+            statement["lines"] += page["lines"]
+        self.reached[method] += 1
+        return statement
 
     def every_pound_is_some_councils(self) -> None:
         """What a transaction pays is attributed to the penny, and no council has spent more than it had paid in."""
@@ -810,14 +1039,17 @@ def _walk(funding: Funding, at: clock.FixedClock, *, walks: int, steps: int, pha
 
 def test_the_ledger_is_what_the_model_says(funding: Funding, at: clock.FixedClock) -> None:
     # A walk that fails is short enough to be read, and each try at a shorter one is slow.
-    _walk(funding, at, walks=6, steps=40, phases=(Phase.generate,))
+    _walk(funding, at, walks=5, steps=30, phases=(Phase.generate,))
 
 
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_the_ledger_is_what_the_model_says_for_long(funding: Funding, at: clock.FixedClock) -> None:
     reached = _walk(funding, at, walks=60, steps=60, phases=(Phase.generate, Phase.shrink))
-    moving = {"set_contributions", "record_receipt", "offer_award", "accept_award", "decline_award", "record_payment"}
-    moving |= METHODS & {"return_underspend", "claw_back", "complete_project", "terminate_award", "reverse_transaction"}
-    moving |= METHODS & {"remove_member", "refund_leaver", "close_year"}
-    assert moving | {"insufficient_funds", "reference_used", "idempotency_key_reused", "two_people"} <= reached.keys()
+    moved = {"set_contributions", "add_contribution", "record_receipt", "contribution_received", "reverse_transaction"}
+    moved |= {"offer_award", "accept_award", "decline_award", "complete_project", "terminate_award", "close_year"}
+    moved |= {"record_payment", "payment_made", "return_underspend", "claw_back", "remove_member", "refund_leaver"}
+    again = {"contribution_received: delivered again", "payment_made: delivered again"}
+    refused = {"contribution_received: reference_used", "reference_used", "idempotency_key_reused"}
+    refused |= {"insufficient_funds", "contribution_set", "money_has_moved_on", "year_closed", "two_people"}
+    assert moved | again | refused | {"council_statement", "pool_statement"} <= reached.keys()
