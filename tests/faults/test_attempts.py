@@ -109,7 +109,9 @@ def test_an_award_that_comes_before_its_approval_is_retried_until_that_is_there(
     programme = Programme(stage.database("proposals"))
     with clock.using(clock.FixedClock(datetime(2026, 10, 5, 9, 30, tzinfo=UTC))):
         proposal_id = programme.assessed()
-    _, _, offered, funded = award_story(UUID(proposal_id))
+    story = award_story(UUID(proposal_id))
+    funded = next(event for event in story if event.type.name == "project_funded")
+    offered = next(event for event in story if event.subject == funded.subject)
     stage.publish(message_of(funded), message_of(offered))
     eventually(lambda: attempts(stage.processes["proposals"], funded.id))
     programme.call("determine", chair(), proposal_id=proposal_id, revision=1, outcome="approved", minute="Agreed.")
